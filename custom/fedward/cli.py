@@ -1,0 +1,68 @@
+"""The `fedward` command. Each command lives in `fedward.commands` and is imported only when it is called."""
+
+import importlib
+import sys
+
+import click
+
+from fedward import __version__
+from fedward.errors import FedwardError
+
+COMMANDS = {
+    "check-data": "check_data",
+    "compare": "compare",
+    "demo": "demo",
+    "partition": "partition",
+    "phantoms": "phantoms",
+    "predict": "predict",
+    "preprocess": "preprocess",
+    "report": "report",
+    "simulator-workspace": "simulator_workspace",
+}
+
+
+class LazyCommands(click.Group):
+    """Imports a command's module on first use, so that `--help` and `--version` answer at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"fedward.commands.{COMMANDS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fedward")
+def cli() -> None:
+    """Train medical image models across hospitals with NVIDIA FLARE."""
+
+
+def run(command: click.Command, arguments: list[str] | None = None) -> int:
+    """Run a click command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        result = command.main(args=arguments, standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except FedwardError as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(
+            f"Error: {error.strerror or error}{where}: check the path, its permissions and free space.",
+            err=True,
+        )
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    sys.exit(run(cli))

@@ -1,0 +1,1 @@
+"""Readers, checks, partitions and phantoms of the supported data sets."""

@@ -1,0 +1,1 @@
+"""Networks by registered name, and their checkpoints."""

@@ -1,0 +1,1 @@
+"""Bias field correction, intensity normalisation and their cache."""

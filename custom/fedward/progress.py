@@ -1,0 +1,55 @@
+"""Progress bars for work on many files, and the one way to spread such work over processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    label: str,
+    workers: int = 0,
+    quiet: bool = False,
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in the order of `items`, computed in parallel under a progress bar.
+
+    `function` must be importable (top level of a module). `workers` 0 means one per core; 1 stays in this process.
+    The bar goes to standard error and is shown on a terminal only.
+    """
+    from os import cpu_count
+
+    workers = min(workers or cpu_count() or 1, max(len(items), 1))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(label, total=len(items))
+        if workers == 1:
+            for item in items:
+                yield function(item)
+                progress.advance(task)
+            return
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for result in pool.map(function, items):
+                yield result
+                progress.advance(task)

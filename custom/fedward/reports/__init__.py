@@ -1,0 +1,1 @@
+"""What a run shows: live table, charts, overlays, one HTML page, comparisons."""

@@ -1,0 +1,1 @@
+"""One way to train and validate, used by centralised, local-only and federated runs."""
