@@ -1,0 +1,213 @@
+"""Who holds which patient: a plan that deals patients, never slices, to test, server and hospitals.
+
+Every order comes from a hash of seed, purpose and patient, so a plan depends on the set of patients and not on the
+order of a directory. Test patients are set apart first, then the server's, then the hospitals' are dealt and each
+hospital splits its own into training and validation.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+import numpy as np
+
+from fedward.datasets.base import Split
+from fedward.errors import UsageError
+from fedward.seeds import derive_seed
+
+VALIDATION_SHARE = 0.15
+By = Literal["institution", "iid", "dirichlet"]
+
+
+@dataclass(frozen=True)
+class PartitionSettings:
+    """How patients are dealt.
+
+    sites    number of hospitals, 1 to 99
+    by       "institution": each hospital holds patients of exactly one institution, and an institution's hospitals
+             differ in size (1:2:3:...); "iid": shuffled, equal sizes; "dirichlet": each institution's patients are spread
+             by proportions drawn from Dirichlet(alpha) (Hsu et al. 2019, arXiv 1909.06335)
+    alpha    concentration, for "dirichlet" only; small means that institutions keep together
+    fold     1 to `folds`: this fold's test patients are set apart; None: no test patients
+    server_patients  number of patients set apart for validation on the server
+    seed     the job's seed; folds of the same seed never share a test patient
+
+    Raises UsageError where a value is out of range.
+    """
+
+    sites: int
+    by: By = "institution"
+    alpha: float | None = None
+    fold: int | None = None
+    folds: int = 5
+    server_patients: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.sites <= 99:
+            raise UsageError(f"sites is {self.sites}: give a number from 1 to 99")
+        if self.by not in ("institution", "iid", "dirichlet"):
+            raise UsageError(f"by is {self.by!r}: use institution, iid or dirichlet")
+        if self.by == "dirichlet" and (self.alpha is None or not isfinite(self.alpha) or not 1e-3 <= self.alpha <= 1e6):
+            raise UsageError(f"alpha is {self.alpha}: dirichlet needs a number from 0.001 to 1000000, e.g. 0.5")
+        if self.by != "dirichlet" and self.alpha is not None:
+            raise UsageError(f"alpha has no meaning for {self.by}: leave it out or use dirichlet")
+        if self.folds < 2:
+            raise UsageError(f"folds is {self.folds}: give 2 or more")
+        if self.fold is not None and not 1 <= self.fold <= self.folds:
+            raise UsageError(f"fold is {self.fold}: give a number from 1 to {self.folds}")
+        if self.server_patients < 0:
+            raise UsageError(f"server_patients is {self.server_patients}: give 0 or more")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Each patient in exactly one place: a hospital's training or validation, the test set, or the server."""
+
+    sites: dict[str, Split]
+    test: tuple[str, ...]
+    server: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def make_plan(institution_of: Mapping[str, str], settings: PartitionSettings) -> Plan:
+    """Deal the patients, given as patient -> institution. Patients are sorted by name in every place.
+
+    Raises UsageError where there are too few patients or, by institution, fewer hospitals than institutions.
+    """
+    s = settings
+    test = test_patients(institution_of, s.fold, s.folds, s.seed) if s.fold is not None else ()
+    rest = {patient: code for patient, code in institution_of.items() if patient not in set(test)}
+    server = server_patients(rest, s.server_patients, s.seed) if s.server_patients else ()
+    rest = {patient: code for patient, code in rest.items() if patient not in set(server)}
+    if len(rest) < s.sites:
+        raise UsageError(
+            f"{len(rest)} patients are left for {s.sites} hospitals ({len(test)} test, {len(server)} server): "
+            "ask for fewer sites, or give more patients"
+        )
+    deal = {"institution": _by_institution, "iid": _iid, "dirichlet": _dirichlet}[s.by]
+    hospitals = deal(rest, s)
+    sites = {site_name(i): default_split(patients, s.seed) for i, patients in enumerate(hospitals, start=1)}
+    gone = sorted(set(institution_of.values()) - set(rest.values()))
+    warnings = [
+        f"institution {code} is in no hospital: all its patients are set apart; "
+        "the hospitals are dealt among the other institutions"
+        for code in gone
+    ]
+    warnings += [
+        f"{name} has one patient: it trains only, without validation"
+        for name, split in sites.items()
+        if not split.validation
+    ]
+    return Plan(sites, test, server, tuple(warnings))
+
+
+def site_name(number: int) -> str:
+    """hospital-01, hospital-02, ..."""
+    return f"hospital-{number:02d}"
+
+
+def default_split(patients: Iterable[str], seed: int) -> Split:
+    """About 15 % of the patients validate, at least one of two or more; a single patient trains."""
+    ordered = _shuffled(patients, seed, "validation")
+    count = max(1, int(VALIDATION_SHARE * len(ordered) + 0.5)) if len(ordered) >= 2 else 0
+    return Split(train=tuple(sorted(ordered[count:])), validation=tuple(sorted(ordered[:count])))
+
+
+def test_patients(institution_of: Mapping[str, str], fold: int, folds: int, seed: int) -> tuple[str, ...]:
+    """Test patients of a fold (1 to `folds`): over the folds every patient is tested exactly once.
+
+    Institutions are dealt one after the other, round and round over the folds, so that folds differ by at most one
+    patient, and an institution's shares in them too. An institution's only patient is tested in one fold as well; it
+    then is in no hospital of that fold.
+    """
+    if len(institution_of) < folds:
+        raise UsageError(f"{len(institution_of)} patients cannot fill {folds} folds: use fewer folds")
+    ordered = [patient for group in _grouped(institution_of, seed, "folds").values() for patient in group]
+    return tuple(sorted(ordered[fold - 1 :: folds]))
+
+
+def server_patients(institution_of: Mapping[str, str], count: int, seed: int) -> tuple[str, ...]:
+    """`count` patients in proportion to the institutions, leaving each institution at least one."""
+    groups = _grouped(institution_of, seed, "server")
+    spare = [len(group) - 1 for group in groups.values()]
+    if count > sum(spare):
+        raise UsageError(
+            f"{count} server patients are more than the {sum(spare)} that can be set apart "
+            "(each institution keeps one): ask for fewer"
+        )
+    counts = apportion(count, spare)
+    return tuple(sorted(p for group, n in zip(groups.values(), counts, strict=True) for p in group[:n]))
+
+
+def apportion(total: int, weights: Iterable[float]) -> list[int]:
+    """Whole numbers in proportion to `weights` (not all zero) that sum to `total` (largest remainder, ties: first)."""
+    shares = np.asarray(list(weights), dtype=np.float64)
+    shares = total * shares / shares.sum() if total else 0 * shares
+    counts = np.floor(shares).astype(int)
+    order = np.argsort(-(shares - counts), kind="stable")
+    counts[order[: total - int(counts.sum())]] += 1
+    return [int(n) for n in counts]
+
+
+def _by_institution(institution_of: Mapping[str, str], settings: PartitionSettings) -> list[list[str]]:
+    groups = _grouped(institution_of, settings.seed, "hospitals")
+    if settings.sites < len(groups):
+        raise UsageError(
+            f"{settings.sites} hospitals cannot hold one institution each: there are {len(groups)} "
+            f"({', '.join(groups)}); ask for {len(groups)} sites or more, or use iid or dirichlet"
+        )
+    # The next hospital goes to the institution with most patients a hospital after it got it (D'Hondt).
+    number = dict.fromkeys(groups, 1)
+    for _ in range(settings.sites - len(groups)):
+        open_to = [code for code in groups if number[code] < len(groups[code])]
+        number[max(open_to, key=lambda code: len(groups[code]) / (number[code] + 1))] += 1
+    hospitals = []
+    for code, patients in groups.items():
+        hospitals += _cut(patients, unequal_sizes(len(patients), number[code]))
+    return hospitals
+
+
+def unequal_sizes(patients: int, hospitals: int) -> list[int]:
+    """Sizes near h : ... : 2 : 1, largest first, each at least 2 where there are enough patients (else at least 1)."""
+    least = 2 if patients >= 2 * hospitals else 1
+    extra = apportion(patients - least * hospitals, range(hospitals, 0, -1))
+    return [least + n for n in extra]
+
+
+def _iid(institution_of: Mapping[str, str], settings: PartitionSettings) -> list[list[str]]:
+    patients = _shuffled(institution_of, settings.seed, "hospitals")
+    return _cut(patients, apportion(len(patients), [1] * settings.sites))
+
+
+def _dirichlet(institution_of: Mapping[str, str], settings: PartitionSettings) -> list[list[str]]:
+    rng = np.random.default_rng(derive_seed(settings.seed, "dirichlet"))
+    hospitals: list[list[str]] = [[] for _ in range(settings.sites)]
+    for patients in _grouped(institution_of, settings.seed, "hospitals").values():
+        shares = rng.dirichlet([settings.alpha or 1.0] * settings.sites)
+        for hospital, part in zip(hospitals, _cut(patients, apportion(len(patients), shares)), strict=True):
+            hospital += part
+    # A draw can leave a hospital empty; it then takes a patient of the largest.
+    for hospital in hospitals:
+        if not hospital:
+            hospital.append(max(hospitals, key=len).pop())
+    return hospitals
+
+
+def _grouped(institution_of: Mapping[str, str], seed: int, purpose: str) -> dict[str, list[str]]:
+    """Institution -> its patients, shuffled; institutions in order of name."""
+    counts = Counter(institution_of.values())
+    return {
+        code: _shuffled((p for p, c in institution_of.items() if c == code), seed, purpose) for code in sorted(counts)
+    }
+
+
+def _shuffled(patients: Iterable[str], seed: int, purpose: str) -> list[str]:
+    return sorted(patients, key=lambda patient: (derive_seed(seed, purpose, patient), patient))
+
+
+def _cut(patients: list[str], sizes: list[int]) -> list[list[str]]:
+    ends = np.cumsum([0, *sizes]).tolist()
+    return [patients[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
