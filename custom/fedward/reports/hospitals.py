@@ -1,0 +1,112 @@
+"""Per-hospital figures of a run and what went wrong at each hospital, from the round records. Pure functions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from fedward.reports.metrics import evaluation_iou, number
+from fedward.reports.run_data import Run
+from fedward.rounds.record import Record, training_records
+
+
+@dataclass(frozen=True)
+class HospitalRow:
+    """One hospital over the whole run. `start` is the received model, `end` its own model after training, both in the
+    last round that has them; counts are None where they are not known."""
+
+    site: str
+    institution: str
+    train: int | None
+    validation: int | None
+    slices: int | None
+    samples: int | None
+    validation_images: int | None
+    start: "Measured"
+    end: "Measured"
+    weight: float | None
+    answered: int
+    counted: int
+    asked: int
+    bytes: int
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    cost: float | None = None
+    dice: float | None = None
+    iou: float | None = None
+
+
+@dataclass(frozen=True)
+class Remark:
+    """The same event at one site, in one or more rounds. `kind`: "missing", "refused" or "warning"."""
+
+    kind: str
+    site: str
+    message: str
+    rounds: tuple[int, ...]
+
+
+def hospital_rows(run: Run) -> list[HospitalRow]:
+    """One row a hospital, sorted by name."""
+    return [_row(run, site) for site in run.sites]
+
+
+def _row(run: Run, site: str) -> HospitalRow:
+    holds: dict[str, Any] = (run.partition.get("sites") or {}).get(site) or {}
+    training = training_records(run.records)
+    answers = [r["answers"][site] for r in training if site in r["answers"]]
+    every = [r["answers"][site] for r in run.records if site in r["answers"]]
+    start = next((a["start"] for a in reversed(every) if a.get("start")), None)
+    end = next((a["end"] for a in reversed(answers) if a.get("end")), None)
+    weights = [r["weights"][site] for r in training if site in (r.get("weights") or {})]
+    samples = [number(a.get("samples")) for a in answers]
+    return HospitalRow(
+        site=site,
+        institution=str(holds.get("institution") or ""),
+        train=len(holds["train"]) if "train" in holds else None,
+        validation=len(holds["validation"]) if "validation" in holds else None,
+        slices=holds.get("slices"),
+        samples=int(samples[-1]) if samples and samples[-1] is not None else None,
+        validation_images=(start or end or {}).get("images"),
+        start=_measured(start),
+        end=_measured(end),
+        weight=number(weights[-1]) if weights else None,
+        answered=len(answers),
+        counted=len(weights),
+        asked=sum(site in (r.get("asked") or ()) for r in training),
+        bytes=int(sum(number(a.get("bytes")) or 0 for a in answers)),
+        train_seconds=sum(number(a.get("train_seconds")) or 0.0 for a in answers),
+    )
+
+
+def _measured(evaluation: dict[str, Any] | None) -> Measured:
+    if not evaluation:
+        return Measured()
+    return Measured(number(evaluation.get("cost")), number(evaluation.get("quality")), evaluation_iou(evaluation))
+
+
+def remarks(records: Iterable[Record]) -> list[Remark]:
+    """Missing, refused and warned-about results, equal ones of several rounds together, worst kind first."""
+    found: dict[tuple[str, str, str], set[int]] = {}
+    for record in records:
+        events = [("missing", s, why) for s, why in (record.get("missing") or {}).items()]
+        events += [("refused", s, why) for s, why in (record.get("refused") or {}).items()]
+        events += [("warning", w.get("site") or "", w.get("message") or "") for w in record.get("warnings") or ()]
+        for kind, site, message in events:
+            found.setdefault((kind, str(site), str(message)), set()).add(record["round"])
+    order = ("refused", "missing", "warning")
+    rows = [Remark(*key, tuple(sorted(rounds))) for key, rounds in found.items()]
+    return sorted(rows, key=lambda r: (order.index(r.kind), r.rounds[0], r.site, r.message))
+
+
+def round_ranges(rounds: Iterable[int]) -> str:
+    """Round numbers as people write them: (1, 2, 3, 7) is "1–3, 7"."""
+    runs: list[list[int]] = []
+    for value in sorted(set(rounds)):
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}–{r[-1]}" for r in runs)

@@ -1,0 +1,106 @@
+"""Read a run folder for reports: whatever is there, also of a run that was interrupted or is still going on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedward.errors import FedwardError
+from fedward.rounds.record import Record, read_records
+from fedward.rounds.run_folder import RunFolder, existing_run, read_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, read. `partition` and `settings` are empty and `test` is None where the file is not there."""
+
+    folder: RunFolder
+    info: dict[str, Any]
+    settings: dict[str, Any]
+    partition: dict[str, Any]
+    records: list[Record]
+    test: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        return str(self.info.get("name") or self.folder.root.resolve().name)
+
+    @property
+    def method(self) -> str:
+        """What is compared: "central", "local" or the name of the weighting scheme."""
+        mode = str(self.info.get("mode") or "federated")
+        return str(self.info.get("scheme") or "federated") if mode == "federated" else mode
+
+    @property
+    def rounds_done(self) -> int:
+        return max((r["round"] for r in self.records if r["kind"] == "training"), default=0)
+
+    @property
+    def sites(self) -> list[str]:
+        """Every site that holds data or was asked, sorted by name."""
+        names = set(self.partition.get("sites") or {})
+        for record in self.records:
+            names.update(record.get("asked") or ())
+            names.update(record["answers"])
+        return sorted(names)
+
+
+def load_run(root: Path | str, sites_folder: Path | str | None = None) -> Run:
+    """Read the run folder at `root`; the partition comes from `sites_folder` where the run has none of its own.
+
+    Raises FedwardError where `root` is no run folder or one of its files is damaged.
+    """
+    folder = existing_run(root)
+    partition = folder.partition
+    if not partition.is_file() and sites_folder is not None:
+        partition = Path(sites_folder) / "partition.json"
+    test = _optional_object(folder.test)
+    if test is not None:
+        _check_test(folder.test, test)
+    records = read_records(folder.rounds)
+    for number, record in enumerate(records, start=1):
+        _check_record(folder.rounds, number, record)
+    found = _optional_object(partition) or {}
+    sites = found.get("sites")
+    if sites is not None and not (isinstance(sites, dict) and all(isinstance(s, dict) for s in sites.values())):
+        raise FedwardError(
+            f'{partition}: "sites" must map each site to what it holds; write it anew with the partition'
+        )
+    return Run(
+        folder=folder,
+        info=_optional_object(folder.run) or {},
+        settings=_optional_object(folder.settings) or {},
+        partition=found,
+        records=records,
+        test=test,
+    )
+
+
+def _optional_object(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise FedwardError(f"{path} must hold a JSON object, not {type(value).__name__}: restore the file")
+    return value
+
+
+def _check_record(path: Path, number: int, record: Any) -> None:
+    ok = (
+        isinstance(record, dict)
+        and record.get("kind") in ("training", "validation")
+        and isinstance(record.get("round"), int)
+        and isinstance(record.get("answers"), dict)
+        and all(isinstance(answer, dict) for answer in record["answers"].values())
+    )
+    if not ok:
+        raise FedwardError(f"{path}, record {number} is no round record (kind, round and answers): restore the file")
+
+
+def _check_test(path: Path, test: dict[str, Any]) -> None:
+    models = test.get("models")
+    ok = isinstance(models, dict) and all(
+        isinstance(m, dict) and isinstance(m.get("evaluation"), dict) and isinstance(m.get("per_patient"), dict)
+        for m in models.values()
+    )
+    if not ok:
+        raise FedwardError(f'{path} needs "models" with "evaluation" and "per_patient" for each: test the run again')
