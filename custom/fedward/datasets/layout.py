@@ -144,10 +144,10 @@ def read_split(site_folder: Path, cases: Iterable[Case], seed: int) -> Split:
     except FedwardError as error:
         raise DataError(str(error)) from error
     advice = "correct it, or delete it to get the default split"
-    lists = [value.get(key) for key in ("train", "validation")] if isinstance(value, dict) else []
-    if len(lists) != 2 or not all(isinstance(part, list) and all(isinstance(p, str) for p in part) for part in lists):
+    parts: list[Any] = [value.get(key) for key in ("train", "validation")] if isinstance(value, dict) else [None]
+    if not all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in parts):
         raise DataError(f"{path} does not hold the lists 'train' and 'validation' of patients: {advice}")
-    train, validation = (tuple(sorted(part)) for part in lists)
+    train, validation = (tuple(sorted(part)) for part in parts)
     named = [*train, *validation]
     if len(set(named)) < len(named):
         twice = sorted({p for p in named if named.count(p) > 1})

@@ -8,6 +8,7 @@ hospital splits its own into training and validation.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 from typing import Literal
 
@@ -27,8 +28,8 @@ class PartitionSettings:
 
     sites    number of hospitals, 1 to 99
     by       "institution": each hospital holds patients of exactly one institution, and an institution's hospitals
-             differ in size (1:2:3:...); "iid": shuffled, equal sizes; "dirichlet": each institution's patients are spread
-             by proportions drawn from Dirichlet(alpha) (Hsu et al. 2019, arXiv 1909.06335)
+             differ in size (1:2:3:...); "iid": shuffled, equal sizes; "dirichlet": each institution's patients are
+             spread by proportions drawn from Dirichlet(alpha) (Hsu et al. 2019, arXiv 1909.06335)
     alpha    concentration, for "dirichlet" only; small means that institutions keep together
     fold     1 to `folds`: this fold's test patients are set apart; None: no test patients
     server_patients  number of patients set apart for validation on the server
@@ -78,7 +79,7 @@ def make_plan(institution_of: Mapping[str, str], settings: PartitionSettings) ->
     Raises UsageError where there are too few patients or, by institution, fewer hospitals than institutions.
     """
     s = settings
-    test = test_patients(institution_of, s.fold, s.folds, s.seed) if s.fold is not None else ()
+    test = fold_patients(institution_of, s.fold, s.folds, s.seed) if s.fold is not None else ()
     rest = {patient: code for patient, code in institution_of.items() if patient not in set(test)}
     server = server_patients(rest, s.server_patients, s.seed) if s.server_patients else ()
     rest = {patient: code for patient, code in rest.items() if patient not in set(server)}
@@ -116,7 +117,7 @@ def default_split(patients: Iterable[str], seed: int) -> Split:
     return Split(train=tuple(sorted(ordered[count:])), validation=tuple(sorted(ordered[:count])))
 
 
-def test_patients(institution_of: Mapping[str, str], fold: int, folds: int, seed: int) -> tuple[str, ...]:
+def fold_patients(institution_of: Mapping[str, str], fold: int, folds: int, seed: int) -> tuple[str, ...]:
     """Test patients of a fold (1 to `folds`): over the folds every patient is tested exactly once.
 
     Institutions are dealt one after the other, round and round over the folds, so that folds differ by at most one
@@ -210,4 +211,4 @@ def _shuffled(patients: Iterable[str], seed: int, purpose: str) -> list[str]:
 
 def _cut(patients: list[str], sizes: list[int]) -> list[list[str]]:
     ends = np.cumsum([0, *sizes]).tolist()
-    return [patients[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [patients[a:b] for a, b in pairwise(ends)]
