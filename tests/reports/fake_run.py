@@ -105,20 +105,20 @@ def fake_test(level: float = 0.8, patients: int = 22, seed: int = 2, fold: int =
     return {"data_set": "lgg", "models": models}
 
 
-def fake_partition(fold: int = 0) -> dict[str, Any]:
+def fake_partition(test_patients: int = 22) -> dict[str, Any]:
     sites = {}
     for site, count in PATIENTS.items():
-        names = [f"TCGA_{INSTITUTION[site]}_{site[-2:]}{n:02d}_20000101" for n in range(count)]
         held = 0 if site == NO_VALIDATION else max(1, count // 6)
+        patients = {"train": count - held, "validation": held}
         sites[site] = {
             "institution": INSTITUTION[site],
-            "train": names[held:],
-            "validation": names[:held],
-            "slices": 22 * count,
-            "tumour_slices": 8 * count,
+            "patients": patients,
+            "slices": {use: 22 * n for use, n in patients.items()},
+            "slices_with_tumour": {use: 8 * n for use, n in patients.items()},
         }
-    test = list(fake_test(fold=fold)["models"]["best"]["per_patient"])
-    return {"data_set": "lgg", "by": "institution", "seed": 0, "sites": sites, "test": test}
+    test = {"patients": test_patients, "slices": 22 * test_patients, "slices_with_tumour": 8 * test_patients}
+    settings = {"sites": 10, "by": "institution", "alpha": None, "fold": 0, "folds": 5, "server_patients": 0}
+    return {"data_set": "lgg", "seed": 0, "settings": settings, "sites": sites, "test": test, "server": None}
 
 
 def write_fake_run(
@@ -161,7 +161,7 @@ def write_fake_run(
         "aggregation": {"scheme": scheme, "alpha": 0.5, "beta": 0.25, "gamma": 0.25},
         "rounds": planned,
     }
-    files = {"run.json": info, "settings.json": settings, "partition.json": fake_partition(fold)}
+    files = {"run.json": info, "settings.json": settings, "partition.json": fake_partition()}
     if complete:
         files["test.json"] = fake_test(level, fold=fold)
     for name, value in files.items():

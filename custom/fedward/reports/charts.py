@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from fedward.reports.hospitals import held
 from fedward.reports.metrics import evaluation_iou, mean_loss, number
 from fedward.rounds.record import Record, global_curve, training_records
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5f6b76"
+BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+GREY, PALE = "#5f6b76", "#cfd8e0"
 STYLE = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
@@ -100,11 +102,11 @@ def last_shares(record: Record, sites: Sequence[str]) -> str:
         axes.barh(
             rows,
             [100 * (number(weights.get(s)) or 0) for s in sites],
-            color="#cfd8e0",
+            color=PALE,
             height=0.66,
             label="final weight",
         )
-        styles = zip(("o", "s", "^", "D", "v", "P"), (BLUE, ORANGE, GREEN, PURPLE, "#e69f00", "#56b4e9"), strict=True)
+        styles = zip(("o", "s", "^", "D", "v", "P"), (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY), strict=True)
         for (name, values), (marker, colour) in zip(sorted(shares.items()), styles, strict=False):
             points = [(100 * v, row) for row, s in enumerate(sites) if (v := number(values.get(s))) is not None]
             axes.plot(*zip(*points, strict=True), marker, color=colour, ms=5.5, ls="", label=name.replace("_", " "))
@@ -116,31 +118,31 @@ def last_shares(record: Record, sites: Sequence[str]) -> str:
         return _data_address(figure)
 
 
-def holdings(sites: Mapping[str, Mapping[str, Any]], test: Sequence[str]) -> str:
+def holdings(sites: Mapping[str, dict[str, Any]], test_patients: int) -> str:
     """Who holds what: patients by use and slices with and without tumour, one bar a hospital."""
     names = sorted(sites)
     labels = [f"{_short(n)}  {sites[n].get('institution') or ''}".rstrip() for n in names]
-    with _figure(9.6, 1.1 + 0.28 * (len(names) + bool(test)), columns=2) as (figure, (patients, slices)):
+    bars = len(names) + bool(test_patients)
+    with _figure(9.6, 1.1 + 0.28 * bars, columns=2) as (figure, (patients, slices)):
         rows = range(len(names))
-        train = [len(sites[n].get("train") or ()) for n in names]
-        validation = [len(sites[n].get("validation") or ()) for n in names]
+        train, validation = ([held(sites[n], "patients", use) or 0 for n in names] for use in ("train", "validation"))
         patients.barh(rows, train, color=BLUE, height=0.66, label="training")
-        patients.barh(rows, validation, left=train, color="#e69f00", height=0.66, label="validation")
-        if test:
-            patients.barh([len(names)], [len(test)], color=GREY, height=0.66, label="test (in no hospital)")
-        patients.set_yticks(range(len(names) + bool(test)), labels + (["test"] if test else []))
+        patients.barh(rows, validation, left=train, color=YELLOW, height=0.66, label="validation")
+        if test_patients:
+            patients.barh([len(names)], [test_patients], color=GREY, height=0.66, label="test (in no hospital)")
+        patients.set_yticks(range(bars), labels + ["test"] * bool(test_patients))
         patients.set_title("Patients")
-        tumour = [int(sites[n].get("tumour_slices") or 0) for n in names]
-        empty = [max(int(sites[n].get("slices") or 0) - t, 0) for n, t in zip(names, tumour, strict=True)]
+        tumour = [held(sites[n], "slices_with_tumour") or 0 for n in names]
+        empty = [max((held(sites[n], "slices") or 0) - t, 0) for n, t in zip(names, tumour, strict=True)]
         slices.barh(rows, tumour, color=PURPLE, height=0.66, label="with tumour")
-        slices.barh(rows, empty, left=tumour, color="#cfd8e0", height=0.66, label="without")
+        slices.barh(rows, empty, left=tumour, color=PALE, height=0.66, label="without")
         slices.set_yticks(rows, [""] * len(names))
         slices.set_title("Slices")
         for axes in (patients, slices):
-            axes.set_ylim(len(names) + bool(test) - 0.4, -0.6)
+            axes.set_ylim(bars - 0.4, -0.6)
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
         return _data_address(figure)
 
 

@@ -65,9 +65,9 @@ def _row(run: Run, site: str) -> HospitalRow:
     return HospitalRow(
         site=site,
         institution=str(holds.get("institution") or ""),
-        train=len(holds["train"]) if "train" in holds else None,
-        validation=len(holds["validation"]) if "validation" in holds else None,
-        slices=holds.get("slices"),
+        train=held(holds, "patients", "train"),
+        validation=held(holds, "patients", "validation"),
+        slices=held(holds, "slices"),
         samples=int(samples[-1]) if samples and samples[-1] is not None else None,
         validation_images=(start or end or {}).get("images"),
         start=_measured(start),
@@ -79,6 +79,17 @@ def _row(run: Run, site: str) -> HospitalRow:
         bytes=int(sum(number(a.get("bytes")) or 0 for a in answers)),
         train_seconds=sum(number(a.get("train_seconds")) or 0.0 for a in answers),
     )
+
+
+def held(holds: dict[str, Any], what: str, use: str | None = None) -> int | None:
+    """A count of a site in partition.json: `what` is patients, slices or slices_with_tumour, `use` train or
+    validation, both together where it is None. None where the file does not say."""
+    counts = holds.get(what)
+    if not isinstance(counts, dict):
+        return None
+    values = [number(counts.get(u)) for u in ((use,) if use else ("train", "validation"))]
+    known = [int(v) for v in values if v is not None]
+    return sum(known) if known else None
 
 
 def _measured(evaluation: dict[str, Any] | None) -> Measured:

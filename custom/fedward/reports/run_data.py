@@ -62,9 +62,7 @@ def load_run(root: Path | str, sites_folder: Path | str | None = None) -> Run:
     found = _optional_object(partition) or {}
     sites = found.get("sites")
     if sites is not None and not (isinstance(sites, dict) and all(isinstance(s, dict) for s in sites.values())):
-        raise FedwardError(
-            f'{partition}: "sites" must map each site to what it holds; write it anew with the partition'
-        )
+        raise FedwardError(f'{partition}: "sites" must map each site to what it holds: restore the file')
     return Run(
         folder=folder,
         info=_optional_object(folder.run) or {},

@@ -1,0 +1,142 @@
+"""The rounds of a run on the terminal, as they finish: a live table, or plain lines where output is no terminal."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from fedward.reports.metrics import evaluation_iou, mean_loss, number
+from fedward.rounds.record import Record, read_records
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+COLUMNS = ("round", "sites", "time", "loss", "cost", "Dice", "IoU")
+OTHER_LINES = 8  # headings, rules and the note around the rounds and hospitals
+
+
+class LiveTable:
+    """Shows each record that `add` is given; used as a context manager.
+
+    Cost, Dice and IoU are those of the model the round received, so the last global model has a line of its own.
+    On a terminal the latest rounds that fit are redrawn, with each hospital's last weight below; the whole table is
+    left behind at the end. Elsewhere (a pipe, a log) every record is one plain line.
+    """
+
+    def __init__(self, rounds: int, console: Console | None = None):
+        self.rounds = rounds
+        self.console = console or Console()
+        self.records: list[Record] = []
+        self._live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
+
+    def __enter__(self) -> "LiveTable":
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def add(self, record: Record) -> None:
+        """Show one more record."""
+        self.records.append(record)
+        if self.console.is_terminal:
+            self._live.update(self._table(fitting=True), refresh=True)
+        else:
+            self.console.print(plain_line(record, self.rounds), soft_wrap=True, highlight=False, markup=False)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            if self.records:
+                self._live.vertical_overflow = "visible"
+                self._live.update(self._table(fitting=False), refresh=True)
+            self._live.stop()
+
+    def _table(self, fitting: bool) -> Group:
+        sites = sorted({site for record in self.records for site in record.get("weights") or {}})
+        room = max(self.console.height - len(sites) - OTHER_LINES, 3) if fitting else len(self.records)
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+        for name in COLUMNS:
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("weights", no_wrap=True)
+        for record in self.records[-room:]:
+            table.add_row(*cells(record, self.rounds), weight_bars(record, sites))
+        last = next((r for r in reversed(self.records) if r.get("weights")), None)
+        return Group(table, *([_weights_table(last, sites)] if last else []))
+
+
+def follow(path: Path, is_finished: Callable[[], bool], interval: float = 0.5) -> Iterator[Record]:
+    """Yield the records of a `rounds.jsonl` that another process writes, as they come.
+
+    Ends when `is_finished()` is true and everything written before that has been yielded. `interval` in seconds.
+    """
+    seen = 0
+    while True:
+        finished = is_finished()  # before reading: what is written later than this is not promised
+        records = read_records(path)
+        yield from records[seen:]
+        seen = len(records)
+        if finished:
+            return
+        time.sleep(interval)
+
+
+def cells(record: Record, rounds: int) -> list[str]:
+    """The row of a record, without the weights: one text for each of COLUMNS."""
+    received: dict[str, Any] = record.get("received") or {}
+    training = record["kind"] == "training"
+    counted = len(record.get("weights") or {}) if training else len(record["answers"])
+    asked = len(record.get("asked") or ()) or counted
+    return [
+        f"{record['round']}/{rounds}" if training else "final",
+        f"{counted}/{asked}",
+        _text(number(record.get("seconds")), "{:.1f} s"),
+        _text(mean_loss(record) if training else None, "{:.4f}"),
+        _text(number(received.get("cost")), "{:.4f}"),
+        _text(number(received.get("quality")), "{:.3f}"),
+        _text(evaluation_iou(received), "{:.3f}"),
+    ]
+
+
+def plain_line(record: Record, rounds: int) -> str:
+    """A record as one line for a log."""
+    values = dict(zip(COLUMNS, cells(record, rounds), strict=True))
+    weights = " ".join(f"{site}={100 * w:.1f}%" for site, w in sorted((record.get("weights") or {}).items()))
+    line = "  ".join(f"{name} {value}" for name, value in values.items())
+    left_out = [*(record.get("refused") or {}), *(record.get("missing") or {})]
+    return line + (f"  weights {weights}" if weights else "") + (f"  without {' '.join(left_out)}" if left_out else "")
+
+
+def weight_bars(record: Record, sites: list[str]) -> Text:
+    """One small bar a site, in order of name, scaled to the round's largest weight; × refused, - not there."""
+    weights = {s: w for s, v in (record.get("weights") or {}).items() if (w := number(v)) is not None}
+    largest = max(weights.values(), default=0.0)
+    text = Text()
+    for site in sites if weights else []:
+        if site not in weights:
+            refused = site in (record.get("refused") or {})
+            text.append("× " if refused else "- ", style="red")
+            continue
+        level = max(weights[site], 0.0) / largest if largest > 0 else 0.0
+        text.append(BLOCKS[round(level * (len(BLOCKS) - 1))] + " ", style="cyan")
+    return text
+
+
+def _weights_table(record: Record, sites: list[str]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), title_justify="left", title_style="dim")
+    table.title = f"\nWeights in round {record['round']}"
+    largest = max((number(w) or 0.0 for w in record["weights"].values()), default=0.0)
+    for site in sites:
+        weight = number(record["weights"].get(site))
+        bar = ProgressBar(total=max(largest, 1e-12), completed=max(weight or 0.0, 0.0), width=30, style="black")
+        why = "refused" if site in (record.get("refused") or {}) else "no answer"
+        table.add_row(Text(site), bar, why if weight is None else f"{100 * weight:.1f} %")
+    return table
+
+
+def _text(value: float | None, style: str) -> str:
+    return "–" if value is None else style.format(value)
