@@ -71,6 +71,7 @@ def count_slices(read_case: Any, case: Any) -> tuple[int, int]:
 
 def table(partition: dict[str, Any]) -> Any:
     """A rich table: one row for each hospital and for what is set apart, with a bar of its slices."""
+    from rich import box
     from rich.table import Table
 
     from fedward.datasets.partition_chart import title
@@ -82,15 +83,15 @@ def table(partition: dict[str, Any]) -> Any:
     for name in ("test", "server"):
         if part := partition[name]:
             rows.append((name, "", "", "", part["slices"], part["slices_with_tumour"], part["patients"]))
-    shown = Table(title=title(partition), title_justify="left")
+    shown = Table(title=title(partition), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("site")
     shown.add_column("institution")
-    for column in ("patients", "training", "validation", "slices", "with tumour"):
+    for column in ("patients", "train", "valid.", "slices", "tumour"):
         shown.add_column(column, justify="right")
-    shown.add_column("share of slices")
+    shown.add_column("", no_wrap=True)
     most = max(row[4] for row in rows)
     for name, institution, train, validation, slices, tumour, patients in rows:
-        bar = "█" * max(1, round(16 * slices / most))
+        bar = "█" * max(1, round(12 * slices / most))
         shown.add_row(name, institution, str(patients), train, validation, str(slices), str(tumour), bar)
     return shown
 

@@ -24,6 +24,17 @@ NOT_DATA = {"data.csv", "split.json", "partition.json", "partition.png", "thumbs
 BITS_PER_SAMPLE, SAMPLES_PER_PIXEL = 258, 277  # TIFF tags
 
 
+class FileProblem(DataError):
+    """A file or folder that cannot be used; `reason` starts with the kind of problem, then a colon and details."""
+
+    def __init__(self, path: Path, reason: str, advice: str):
+        super().__init__(path, reason, advice)  # all three, so that it travels between processes
+        self.path, self.reason, self.advice = path, reason, advice
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}; {self.advice}"
+
+
 def find_cases(root: Path) -> list[Case]:
     """The patients under `root`, sorted by name. Masks are named but not opened; slices are sorted as integers.
 
@@ -32,26 +43,19 @@ def find_cases(root: Path) -> list[Case]:
     folder = data_folder(root)
     folders = patient_folders(folder)
     if not folders:
-        raise DataError(f"{folder} {no_patients(folder)}")
-    seen: dict[str, str] = {}
-    cases = []
-    for path in folders:
-        person = person_of(path.name)
-        if person in seen:
-            raise DataError(
-                f"{folder}: {seen[person]} and {path.name} are the same patient, who could end up in training and test "
-                "alike: keep one of the two folders"
-            )
-        seen[person] = path.name
-        cases.append(find_case(path))
-    return cases
+        raise no_patients(folder)
+    for problem in same_patients(folders):
+        raise problem
+    return [find_case(path) for path in folders]
 
 
 def find_case(folder: Path) -> Case:
     """The patient whose slices lie in `folder`; DataError where it holds no image or a slice number twice."""
     images, masks, _ = slice_files(folder)
     if not images:
-        raise DataError(f"{folder} holds no image named {folder.name}_<n>.tif: put the slices there or remove it")
+        raise FileProblem(
+            folder, f"no image: no file named {folder.name}_<n>.tif", "add the slices or remove the folder"
+        )
     slices = tuple(sorted(images))
     return Case(
         patient=folder.name,
@@ -72,10 +76,7 @@ def read_case(case: Case) -> Volume:
     sizes = [size_text(pixels) for pixels in images] + [size_text(pixels) for pixels in masks]
     for path, size in zip(case.images + case.masks, sizes, strict=True):
         if size != sizes[0]:
-            raise DataError(
-                f"{path}: wrong size: {size}, but {case.images[0].name} is {sizes[0]}; "
-                "all images and masks of a patient must have one size"
-            )
+            raise wrong_size(path, size, case.images[0], sizes[0])
     return Volume(case.patient, np.stack(images), np.stack(masks))
 
 
@@ -91,7 +92,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     values = np.unique(pixels)
     if not (set(values.tolist()) <= {0, 255} or set(values.tolist()) <= {0, 1}):
         shown = ", ".join(str(v) for v in values[:6]) + (", ..." if len(values) > 6 else "")
-        raise DataError(f"{path}: mask not binary: it holds the values {shown}; save it with 0 and 255 only")
+        raise FileProblem(path, f"mask not binary: values {shown}", "save it with 0 and 255 only")
     return pixels > 0
 
 
@@ -109,15 +110,17 @@ def _read_tiff(path: Path, samples: int, bits: set[int]) -> NDArray[np.uint8]:
             if found == samples and depths <= bits and frames == 1 and mode in {1: ("L", "1"), 3: ("RGB",)}[samples]:
                 return np.array(image, dtype=np.uint8)
     except FileNotFoundError:
-        raise DataError(f"{path} is missing: restore it from the original") from None
+        raise FileProblem(path, "missing: no such file", "restore it from the original") from None
     except Exception as error:  # Pillow lets errors of many kinds through for a damaged file
         reason = str(error).replace(str(path), path.name)
-        raise DataError(f"{path}: unreadable: {reason}; copy it again from the original") from error
+        raise FileProblem(path, f"unreadable: {reason}", "copy it again from the original") from error
     # Pillow would open 16-bit RGB as 8-bit without a word, so the tags decide.
     wanted = "8-bit RGB (3 channels)" if samples == 3 else "8-bit grey (1 channel)"
-    raise DataError(
-        f"{path}: wrong type: it has {found} channel(s) of {'/'.join(str(d) for d in sorted(depths))} bit, "
-        f"{frames} page(s), mode {mode}; save it as one page of {wanted}"
+    depth = "/".join(str(d) for d in sorted(depths))
+    raise FileProblem(
+        path,
+        f"wrong type: {found} channel(s) of {depth} bit, {frames} page(s), {mode}",
+        f"save it as one page of {wanted}",
     )
 
 
@@ -154,19 +157,43 @@ def data_folder(root: Path) -> Path:
     """The folder that holds the patients: `root`, or `root/kaggle_3m`. DataError where `root` is no folder."""
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"{root} is no folder: give the folder kaggle_3m or the one that holds it")
+        raise FileProblem(
+            root, "no folder: it does not exist or is a file", "give kaggle_3m or the folder that holds it"
+        )
     inner = root / "kaggle_3m"
     return inner if inner.is_dir() and not patient_folders(root) else root
 
 
-def no_patients(folder: Path) -> str:
-    """Why a folder without patients may be the wrong one, and what to do; to follow the folder's name."""
+def no_patients(folder: Path) -> FileProblem:
+    """Why a folder without patients may be the wrong one, and what to do."""
     names = list_names(folder)
     if not names:
-        return "is empty: put the patients' folders there, or give another folder"
+        return FileProblem(
+            folder, "empty folder: it holds no data", "put the patients' folders there or give another one"
+        )
     if any(re.fullmatch(r"hospital-\d+", name) for name in names):
-        return "holds site folders (hospital-01, ...): give one of them, or the folder that was split"
-    return "holds no folder named TCGA_<institution>_<patient>_<date>: give kaggle_3m or the folder that holds it"
+        return FileProblem(
+            folder, "wrong folder: it holds site folders", "give one of them, or the folder that was split"
+        )
+    reason = "wrong folder: nothing in it is named TCGA_<institution>_<patient>_<date>"
+    return FileProblem(folder, reason, "give kaggle_3m or the folder that holds it")
+
+
+def same_patients(folders: list[Path]) -> list[FileProblem]:
+    """Folders of a patient who has another folder, with another date, already."""
+    seen: dict[str, str] = {}
+    problems = []
+    for path in folders:
+        first = seen.setdefault(person_of(path.name), path.name)
+        if first != path.name:
+            advice = "keep one of the two, or the patient may be in training and test alike"
+            problems.append(FileProblem(path, f"same patient twice: also in {first}", advice))
+    return problems
+
+
+def wrong_size(path: Path, size: str, first: Path, first_size: str) -> FileProblem:
+    """A slice or mask that does not have the size of the patient's first slice."""
+    return FileProblem(path, f"wrong size: {size}, but {first.name} is {first_size}", "give all of a patient one size")
 
 
 def patient_folders(folder: Path) -> list[Path]:
@@ -191,7 +218,7 @@ def slice_files(folder: Path) -> tuple[dict[int, Path], dict[int, Path], list[Pa
         files = masks if match[3] else images
         number = int(match[2])
         if number in files:
-            raise DataError(f"{folder / name} and {files[number].name} claim the same slice: remove one of them")
+            raise FileProblem(folder / name, f"same slice twice: also {files[number].name}", "remove one of the two")
         files[number] = folder / name
     return images, masks, other
 
@@ -201,7 +228,7 @@ def list_names(folder: Path) -> list[str]:
     try:
         names = [path.name for path in folder.iterdir()]
     except OSError as error:
-        raise DataError(f"{folder} cannot be read ({error.strerror}): check its permissions") from error
+        raise FileProblem(folder, f"unreadable: {error.strerror}", "check the folder's permissions") from error
     return sorted(name for name in names if not name.startswith(".") and name.lower() not in NOT_DATA)
 
 
