@@ -77,7 +77,8 @@ def _content(run: Run) -> dict[str, Any]:
     chosen = models.get("best") or next(iter(models.values()), None)
     training = training_records(run.records)
     weighted = [r for r in training if r.get("weights")]
-    best = best_validation(run.records)
+    validated = best_validation(run.records)
+    best = run.best_round if run.best_round is not None or not validated else validated[0]
     curve = global_curve(run.records)
     last = curve[-1][1] if curve else {}
     state = str(run.info.get("state"))
@@ -102,7 +103,7 @@ def _content(run: Run) -> dict[str, Any]:
         "overlays": [(label, "data:image/png;base64," + b64encode(data).decode()) for label, data in pictures],
         "truth": TRUTH,
         "prediction": PREDICTION,
-        "curves": charts.curves(run.records, best[0] if best else None) if run.records else "",
+        "curves": charts.curves(run.records, best) if run.records else "",
         "validation_patients": show(last.get("patients")),
         "validation_images": show(last.get("images")),
         "weights": charts.weight_map(training, run.sites) if weighted else "",
@@ -147,8 +148,8 @@ def headline(run: Run, results: dict[str, FinalMetrics]) -> str:
     chosen = results.get("best") or next(iter(results.values()), None)
     if chosen and chosen.dice is not None:
         return (
-            f"On {chosen.patients} test patients no hospital trained on, the model of round {show(chosen.round)} reaches "
-            f"a pooled tumour Dice of {show(chosen.dice)} and an IoU of {show(chosen.iou)}."
+            f"On {chosen.patients} test patients no hospital trained on, the model of round {show(chosen.round)} "
+            f"reaches a pooled tumour Dice of {show(chosen.dice)} and an IoU of {show(chosen.iou)}."
         )
     best = best_validation(run.records)
     if best:
@@ -173,7 +174,9 @@ def tiles(run: Run, results: dict[str, FinalMetrics]) -> list[tuple[str, str]]:
             rows.append((show(chosen.worst[1]), f"worst hospital: {chosen.worst[0]}, {chosen.worst[2]} patients"))
     elif best:
         rows.append((show(best[1]), f"pooled validation Dice, round {best[0]}"))
-    return [*rows, (decimal(bytes_received(run.records)), "of updates reached the server")]
+    if run.federated:
+        rows.append((decimal(bytes_received(run.records)), "of updates reached the server"))
+    return rows
 
 
 def held_for_test(run: Run) -> int:
@@ -185,7 +188,7 @@ def held_for_test(run: Run) -> int:
 
 
 def settings_groups(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
-    """[(title, [(name, value)])]: one group for each nested part of the settings, then the run's versions and machine."""
+    """[(title, [(name, value)])]: the run, each nested part of the settings, versions and machine."""
     about = ("mode", "environment", "scheme", "seed", "started", "ended", "optimizer_steps")
     groups = {"run": {key: run.info.get(key) for key in about if run.info.get(key) not in (None, "")}}
     for key, value in run.settings.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedward.errors import FedwardError
+from fedward.evaluation import Evaluation, pool
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, existing_run, read_json
 
@@ -31,17 +32,28 @@ class Run:
         return str(self.info.get("scheme") or "federated") if mode == "federated" else mode
 
     @property
+    def federated(self) -> bool:
+        """Whether models travelled: centralised and local runs send nothing."""
+        return self.info.get("mode") not in ("central", "local")
+
+    @property
+    def best_round(self) -> int | None:
+        """The round of the best model, as the run chose it."""
+        chosen = self.info.get("best_round")
+        return chosen if isinstance(chosen, int) else None
+
+    @property
     def rounds_done(self) -> int:
         return max((r["round"] for r in self.records if r["kind"] == "training"), default=0)
 
     @property
     def sites(self) -> list[str]:
-        """Every site that holds data or was asked, sorted by name."""
-        names = set(self.partition.get("sites") or {})
+        """Every site that took part, sorted by name; those that hold data where no round has ended yet."""
+        names: set[str] = set()
         for record in self.records:
             names.update(record.get("asked") or ())
             names.update(record["answers"])
-        return sorted(names)
+        return sorted(names or self.partition.get("sites") or {})
 
 
 def load_run(root: Path | str, sites_folder: Path | str | None = None) -> Run:
@@ -56,21 +68,51 @@ def load_run(root: Path | str, sites_folder: Path | str | None = None) -> Run:
     test = _optional_object(folder.test)
     if test is not None:
         _check_test(folder.test, test)
-    records = read_records(folder.rounds)
-    for number, record in enumerate(records, start=1):
-        _check_record(folder.rounds, number, record)
+    info = _optional_object(folder.run) or {}
+    if info.get("mode") == "local":
+        records = _merged([_records(path) for path in sorted(folder.root.glob("*/rounds.jsonl"))])
+    else:
+        records = _records(folder.rounds)
     found = _optional_object(partition) or {}
     sites = found.get("sites")
     if sites is not None and not (isinstance(sites, dict) and all(isinstance(s, dict) for s in sites.values())):
         raise FedwardError(f'{partition}: "sites" must map each site to what it holds: restore the file')
     return Run(
         folder=folder,
-        info=_optional_object(folder.run) or {},
+        info=info,
         settings=_optional_object(folder.settings) or {},
         partition=found,
         records=records,
         test=test,
     )
+
+
+def _records(path: Path) -> list[Record]:
+    records = read_records(path)
+    for number, record in enumerate(records, start=1):
+        _check_record(path, number, record)
+    return records
+
+
+def _merged(runs: list[list[Record]]) -> list[Record]:
+    """The records of hospitals that each trained alone, as if their rounds had been one run's; no weights or shares.
+
+    `received` then pools each hospital's own model on its own images.
+    """
+    merged: dict[tuple[str, int], Record] = {}
+    for record in (r for records in runs for r in records):
+        key = (record["kind"], record["round"])
+        whole = merged.setdefault(
+            key, {**record, "asked": [], "answers": {}, "weights": {}, "shares": {}, "seconds": 0}
+        )
+        whole["asked"] = [*whole["asked"], *(record.get("asked") or ())]
+        whole["answers"] = {**whole["answers"], **record["answers"]}
+        whole["seconds"] += record.get("seconds") or 0
+    for record in merged.values():
+        starts = [a["start"] for a in record["answers"].values() if isinstance(a.get("start"), dict)]
+        pooled = pool(Evaluation(**start) for start in starts)
+        record["received"] = pooled.to_dict() if pooled else None
+    return sorted(merged.values(), key=lambda r: (r["kind"], r["round"]))  # "training" before "validation"
 
 
 def _optional_object(path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The HTML of a report: a Jinja template with its style. It loads nothing and runs no script; its policy forbids both."""
+"""The HTML of a report: a Jinja template and its style. It loads nothing and has no script; its policy forbids both."""
 
 STYLE = """
 :root { --ink: #1c2530; --soft: #5b6875; --line: #dfe5ea; --tint: #f5f7f9; --accent: #0072b2; }
@@ -37,8 +37,9 @@ th.group { text-align: center; border-bottom: 1px solid #b9c3cc; }
 .left, tbody th { text-align: left; color: inherit; }
 td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 tbody tr:hover { background: var(--tint); }
-img { max-width: 100%; height: auto; display: block; }
+img { width: 100%; height: auto; display: block; }
 figure { margin: 12px 0 6px; }
+figcaption { padding-top: 4px; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 16px; }
 .grid img { width: 100%; border-radius: 6px; background: #000; }
 .columns { display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: 4px 32px; }
@@ -77,7 +78,8 @@ PAGE = """<!DOCTYPE html>
 {% if results %}
 <div class="wide"><table>
 <thead><tr><th class="left">global model</th><th>round</th><th>pooled IoU</th><th>pooled Dice</th>
-<th>mean patient Dice</th><th>median patient Dice</th><th>worst hospital</th><th>patients</th><th>images</th></tr></thead>
+<th>mean patient Dice</th><th>median patient Dice</th><th>worst hospital</th>
+<th>patients</th><th>images</th></tr></thead>
 <tbody>{% for row in results %}<tr><th>{{ row.name }}</th><td>{{ row.m.round|show }}</td><td>{{ row.m.iou|show }}</td>
 <td>{{ row.m.dice|show }}</td><td>{{ row.m.mean|show }}</td><td>{{ row.m.median|show }}</td>
 <td>{% if row.m.worst %}{{ row.m.worst[1]|show }} ({{ row.m.worst[0] }}, n = {{ row.m.worst[2] }}){% else %}–{% endif %}
@@ -125,7 +127,8 @@ style="background:#fff;border:1px solid #999"></span>both.</p>
 <thead><tr><th></th><th></th><th class="group" colspan="2">patients</th><th class="group" colspan="2">images</th>
 <th class="group" colspan="3">received model</th><th class="group" colspan="3">own model after training</th>
 <th class="group" colspan="2">counted</th><th></th><th></th></tr>
-<tr><th class="left">hospital</th><th class="left">from</th><th>train</th><th>val.</th><th>train</th><th>val.</th><th>cost</th><th>Dice</th><th>IoU</th><th>cost</th><th>Dice</th><th>IoU</th>
+<tr><th class="left">hospital</th><th class="left">from</th><th>train</th><th>val.</th>
+<th>train</th><th>val.</th><th>cost</th><th>Dice</th><th>IoU</th><th>cost</th><th>Dice</th><th>IoU</th>
 <th>last weight</th><th>rounds</th><th>sent</th><th>trained</th></tr></thead>
 <tbody>{% for h in hospitals %}<tr><th>{{ h.site }}</th><td class="left">{{ h.institution }}</td><td>{{ h.train|show }}
 </td><td>{{ h.validation|show }}</td><td>{{ h.samples|show }}</td><td>{{ h.validation_images|show }}</td>
@@ -133,8 +136,8 @@ style="background:#fff;border:1px solid #999"></span>both.</p>
 <td>{{ h.end.cost|show }}</td><td>{{ h.end.dice|show }}</td><td>{{ h.end.iou|show }}</td>
 <td>{{ h.weight|percent }}</td><td>{{ h.counted }} of {{ h.asked }}</td><td>{{ h.bytes|size }}</td>
 <td>{{ h.train_seconds|duration }}</td></tr>{% endfor %}</tbody>
-<caption>Costs, Dice and IoU on the hospital's own validation images, in the last round that has them; a hospital with one
-patient has none. “rounds”: those whose average holds its model, of those it was asked in.</caption>
+<caption>Costs, Dice and IoU on the hospital's own validation images, in the last round that has them; a hospital with
+one patient has none. “rounds”: those whose average holds its model, of those it was asked in.</caption>
 </table></div>
 {% else %}<p>No hospital is known yet.</p>{% endif %}
 {% if holdings %}<h3>Who holds what</h3>
