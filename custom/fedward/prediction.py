@@ -64,8 +64,8 @@ def find_patients(folder: Path) -> list[Patient]:
     cases = [find_case(path) for path in patient_folders(root)]
     if not cases:
         raise DataError(
-            f"{folder} holds neither images (NAME_<n>.tif) nor folders of patients (TCGA_<institution>_<patient>_<date>)"
-            ": give a folder that does"
+            f"{folder} holds neither images (NAME_<n>.tif) nor folders of patients "
+            "(TCGA_<institution>_<patient>_<date>): give a folder that does"
         )
     return [Patient(case.patient, Path(case.patient), case.images) for case in cases]
 

@@ -38,6 +38,9 @@ class RunFolder:
         self.test = self.root / "test.json"
         self.report = self.root / "report.html"
 
+    def finished(self) -> bool:
+        return self.run.is_file() and read_json(self.run).get("state") == "finished"
+
     def model(self, name: str) -> Path:
         return self.models / f"{name}.safetensors"
 

@@ -1,0 +1,181 @@
+"""The Controller component: asks the sites, collects what they answer, and lets `fedward.rounds` decide."""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.workflows.model_controller import ModelController
+
+from fedward.errors import FedwardError, RoundFailed, UsageError
+from fedward.flare.aggregator import OUTCOME, SITE, CostWeightedAggregator
+from fedward.flare.analytics import send_record
+from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, TRAIN, VALIDATE
+from fedward.machine import machine, versions
+from fedward.rounds.federation import TRAINING, VALIDATION, Federation
+from fedward.rounds.record import Record
+from fedward.rounds.run_folder import RunFolder
+from fedward.rounds.site_report import Report
+from fedward.rounds.spool import Spool
+from fedward.settings import RunSettings, run_settings_from_dict
+from fedward.site_config import FILE_NAME, SiteConfig, read_site_config
+
+POLL_SECONDS = 0.05
+TASKS = {TRAINING: TRAIN, VALIDATION: VALIDATE}
+
+
+class RoundController(ModelController):
+    """Runs the rounds of a federated training.
+
+    `settings` are those of the run (`fedward.settings.RunSettings.to_dict()`). A round ends when all asked sites have
+    answered, or at the deadline with at least `min_sites` results; otherwise the run fails with the sites' own reasons.
+    What is decided, recorded and kept is in `fedward.rounds.federation`; here is only the transport.
+    """
+
+    def __init__(self, settings: dict[str, Any], aggregator_id: str = "aggregator", persistor_id: str = "persistor"):
+        super().__init__(persistor_id=persistor_id, ignore_result_error=True, task_check_period=0.1)
+        self.settings = settings
+        self.aggregator_id = aggregator_id
+        self.persistor_id = persistor_id
+        self._run: RunSettings = run_settings_from_dict(settings)
+        self._lock = threading.Lock()  # results arrive on threads of their own
+        self._federation: Federation | None = None
+
+    @property
+    def federation(self) -> Federation:
+        if self._federation is None:
+            raise FedwardError("the run has not begun")
+        return self._federation
+
+    def run(self) -> None:
+        try:
+            self._begin()
+            while self.federation.rounds_done < self._run.rounds:
+                if self._round(TRAINING) is None:
+                    return
+            if self._round(VALIDATION) is None:
+                return
+            self.federation.finish()
+            self._deliver()
+        except (FedwardError, OSError) as error:
+            if self._federation is not None:
+                self._federation.stop("failed", str(error))
+            self.panic(str(error))
+
+    def _begin(self) -> None:
+        aggregator = self.get_component(self.aggregator_id)
+        if not isinstance(aggregator, CostWeightedAggregator):
+            raise UsageError(f"component {self.aggregator_id!r} of the job is no CostWeightedAggregator")
+        if aggregator.settings() != self._run.aggregation:
+            raise UsageError("the job's aggregator and its settings name different weighting: export the job again")
+        self._aggregator = aggregator
+        config = self._config()
+        folder = RunFolder(config.runs_folder() / self._run.name)
+        aggregation = aggregator.begin(Spool(folder.spool), self._score(config))
+        about = {
+            "mode": "federated",
+            "environment": "flare",
+            "versions": versions(),
+            "machine": {**machine(config.threads), "device": config.device},
+        }
+        self._federation = Federation(self._run, folder, aggregation, self._initial, about)
+
+    def _config(self) -> SiteConfig:
+        return read_site_config(Path(self.engine.get_workspace().get_site_config_dir()) / FILE_NAME, "server")
+
+    def _score(self, config: SiteConfig) -> Any:
+        if self._run.aggregation.cost_source != "server_validation":
+            return None
+        from fedward.training.server_score import server_score  # torch, which a server needs for this alone
+
+        return server_score(self._run, config)
+
+    def _initial(self) -> dict[str, Any]:
+        model = self.load_model()
+        return dict(model.params)
+
+    def _round(self, kind: str) -> Record | None:
+        """One round, from asking to its record; None where the job was aborted."""
+        with self._lock:
+            current = self.federation.open(kind)
+        connected = {client.name for client in self.engine.get_clients()}
+        for site in sorted(current.asked - connected):
+            self.federation.fail(site, "not connected")
+        targets = sorted(current.asked & connected)
+        if targets and self.federation.decide().action == "wait":
+            self.send_model(
+                task_name=TASKS[kind],
+                data=FLModel(
+                    params_type=ParamsType.FULL,
+                    params=self.federation.parameters,
+                    current_round=current.number,
+                    total_rounds=self._run.rounds,
+                    meta={FINGERPRINT: self._run.fingerprint()},
+                ),
+                targets=targets,
+                timeout=int(self._run.round_deadline) + 1,
+                callback=self._take,
+            )
+        while True:
+            with self._lock:
+                decision = self.federation.decide()
+            if decision.action != "wait":
+                break
+            if self.abort_signal.triggered:
+                self.federation.stop("interrupted", "the job was aborted")
+                return None
+            time.sleep(POLL_SECONDS)
+        self.cancel_all_tasks()
+        if decision.action == "fail":
+            raise RoundFailed(f"round {current.number}: {decision.reason}")
+        with self._lock:
+            outcome = self._aggregator.aggregate_model().meta[OUTCOME] if kind == TRAINING else None
+            record = self.federation.close(outcome)
+        send_record(self, record, self.fl_ctx)
+        return record
+
+    def _take(self, model: FLModel) -> None:
+        """One site's answer, on the thread that received it."""
+        site = model.meta[SITE]
+        if model.params is None:
+            report, size, accept = (model.metrics or {}).get(REPORT), 0, None
+        else:
+            report = model.meta.get(REPORT)
+            size = sum(getattr(value, "nbytes", 0) for value in model.params.values())
+
+            def accept(checked: Report) -> None:
+                self._aggregator.accept_model(FLModel(params=model.params, meta={SITE: site, REPORT: checked}))
+
+        with self._lock:
+            if self.federation.open_round_ is not None and self._is_current(model):
+                try:
+                    self.federation.answer(site, report, size, accept)
+                except OSError as error:
+                    self.federation.fail(site, f"its result could not be kept at the server: {error}")
+
+    def _is_current(self, model: FLModel) -> bool:
+        """FLARE drops results of ended tasks; this also holds for one that arrives while the next round opens."""
+        return model.current_round is None or model.current_round == self.federation.round.number
+
+    def _accept_train_result(
+        self, client_name: str, result: Shareable, fl_ctx: FLContext, is_unknown_task: bool = False
+    ) -> bool:
+        code = result.get_return_code()
+        if code and code != ReturnCode.OK and not is_unknown_task:
+            with self._lock:
+                if self.federation.open_round_ is not None:
+                    self.federation.fail(client_name, str(result.get_header(ERROR) or f"the site answered {code}"))
+        accepted: bool = super()._accept_train_result(client_name, result, fl_ctx, is_unknown_task)
+        return accepted
+
+    def _deliver(self) -> None:
+        """Leave the last model and the run folder where FLARE's job download finds them."""
+        self.save_model(FLModel(params_type=ParamsType.FULL, params=self.federation.parameters))
+        target = Path(self.get_run_dir()) / "run"
+        source = self.federation.folder
+        shutil.copytree(source.root, target, ignore=shutil.ignore_patterns("state", "spool", "job"), dirs_exist_ok=True)

@@ -1,0 +1,43 @@
+"""From the settings of a run to a FLARE job: configuration alone, without code and without any machine's paths."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from nvflare.job_config.api import FedJob
+from nvflare.recipe.spec import Recipe
+
+from fedward.flare.aggregator import CostWeightedAggregator
+from fedward.flare.controller import RoundController
+from fedward.flare.executor import TrainingExecutor
+from fedward.flare.persistor import NetworkPersistor
+from fedward.flare.tasks import TRAIN, VALIDATE
+from fedward.settings import RunSettings
+
+# How often a site asks for its next task. FLARE's default of 2 s is most of the waiting in a short round.
+TASK_REQUEST_SECONDS = 0.1
+
+
+class TrainingRecipe(Recipe):
+    """A federated training as a FLARE recipe: `export(DIR)` writes the job folder, `execute(env)` runs it."""
+
+    def __init__(self, settings: RunSettings, tensorboard: bool = False):
+        job = FedJob(name=settings.name, min_clients=settings.quorum)
+        job.set_app_packages(["fedward"])
+        values = settings.to_dict()
+        training = settings.training
+        job.to_server(NetworkPersistor(training.network, training.network_args, settings.seed), id="persistor")
+        job.to_server(CostWeightedAggregator(**asdict(settings.aggregation)), id="aggregator")
+        job.to_server(RoundController(values))
+        if tensorboard:
+            from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
+
+            job.to_server(TBAnalyticsReceiver(), id="tensorboard")
+        job.to_clients(TrainingExecutor(values), tasks=[TRAIN, VALIDATE])
+        super().__init__(job)
+        self.add_server_config({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
+
+
+def export_job(settings: RunSettings, folder: Path, tensorboard: bool = False) -> Path:
+    """Write the job folder `folder/NAME` and return it."""
+    TrainingRecipe(settings, tensorboard).export(str(folder))
+    return folder / settings.name

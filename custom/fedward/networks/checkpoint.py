@@ -1,0 +1,90 @@
+"""Model files: safetensors with the network's name, arguments and fingerprint beside the weights.
+
+Saving and reading parameters needs no torch, so that a server process never imports it for that.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedward.errors import FedwardError
+from fedward.rounds.run_folder import write_bytes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Parameters = dict[str, np.ndarray]
+METADATA_KEY = "fedward"
+
+
+def fingerprint(network: str, arguments: Mapping[str, int], parameters: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over the network's name, arguments and the name, shape and dtype of every tensor."""
+    layout = [(key, list(value.shape), str(value.dtype)) for key, value in sorted(parameters.items())]
+    return hashlib.sha256(json.dumps([network, dict(sorted(arguments.items())), layout]).encode()).hexdigest()
+
+
+def save_model(
+    path: Path, parameters: Mapping[str, np.ndarray], network: str, arguments: Mapping[str, int], **about: Any
+) -> None:
+    """Write a model file atomically; `about` holds plain values such as round, run and preprocessing settings."""
+    from safetensors.numpy import save
+
+    metadata = {"network": network, "network_args": dict(arguments), **about}
+    metadata["fingerprint"] = fingerprint(network, arguments, parameters)
+    contiguous = {key: np.ascontiguousarray(value).reshape(value.shape) for key, value in parameters.items()}
+    write_bytes(path, save(contiguous, {METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
+
+
+def read_model(path: Path) -> tuple[Parameters, dict[str, Any]]:
+    """Parameters and metadata of a model file, its fingerprint verified; FedwardError says what is wrong."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FedwardError(f"{path} is missing: has the run finished its first round?")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+            parameters = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise FedwardError(f"{path} is not a readable model file ({error})") from error
+    if metadata is None:
+        raise FedwardError(f"{path} has no fedward metadata: it was not written by fedward")
+    expected = fingerprint(metadata["network"], metadata["network_args"], parameters)
+    if metadata.get("fingerprint") != expected:
+        raise FedwardError(f"{path}: the weights do not belong to the network named in the file (fingerprint differs)")
+    return parameters, metadata
+
+
+def load_parameters(model: "nn.Module", parameters: Mapping[str, np.ndarray]) -> None:
+    """Copy `parameters` into `model`; a missing, unexpected or misshapen key is an error that names it."""
+    import torch
+
+    state = model.state_dict()
+    missing, unexpected = sorted(set(state) - set(parameters)), sorted(set(parameters) - set(state))
+    misshapen = [k for k in state if k in parameters and tuple(state[k].shape) != tuple(parameters[k].shape)]
+    for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)):
+        if keys:
+            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+            raise FedwardError(f"the parameters do not fit the network {type(model).__name__}: {what} {shown}")
+    with torch.no_grad():
+        for key, tensor in state.items():
+            tensor.copy_(torch.from_numpy(np.asarray(parameters[key])))
+
+
+def get_parameters(model: "nn.Module") -> Parameters:
+    """A copy of every parameter and buffer as NumPy arrays, in the network's order."""
+    return {key: value.detach().cpu().numpy().copy() for key, value in model.state_dict().items()}
+
+
+def load_model(path: Path) -> tuple["nn.Module", dict[str, Any]]:
+    """The network in evaluation mode, and the file's metadata."""
+    from fedward.networks.registry import build_network
+
+    parameters, metadata = read_model(path)
+    model = build_network(metadata["network"], metadata["network_args"])
+    load_parameters(model, parameters)
+    return model.eval(), metadata

@@ -1,0 +1,40 @@
+"""Networks by registered name. A job says a name and plain arguments, never an import path."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fedward.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# name -> argument -> (smallest, largest) value accepted; every argument is a whole number
+NETWORKS: dict[str, dict[str, tuple[int, int]]] = {
+    "unet": {"in_channels": (1, 64), "out_channels": (1, 64), "features": (1, 512), "depth": (1, 6)},
+}
+
+
+def check_network(name: str, arguments: Mapping[str, int]) -> None:
+    """UsageError unless `name` is registered and every argument is known and within its range."""
+    if name not in NETWORKS:
+        raise UsageError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
+    known = NETWORKS[name]
+    for key, value in arguments.items():
+        if key not in known:
+            raise UsageError(f"network {name} has no argument {key!r}: known are {', '.join(known)}")
+        low, high = known[key]
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise UsageError(f"network {name}: {key} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def build_network(name: str, arguments: Mapping[str, int], seed: int | None = None) -> "nn.Module":
+    """Build a registered network; with a seed its random weights are repeatable."""
+    check_network(name, arguments)
+    import torch
+
+    from fedward.networks.unet import UNet
+
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return UNet(**arguments)

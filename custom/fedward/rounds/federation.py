@@ -1,0 +1,290 @@
+"""The server's side of a run without any transport: rounds are opened, answers are noted, rounds are closed.
+
+The FLARE controller and the plain loop drive the same object, so both end in the same bits. After each round everything
+the next one needs is on disk; a run that was interrupted goes on from its last finished round.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from fedward.errors import FedwardError, RefusedUpdate, UsageError
+from fedward.evaluation import Evaluation, pool
+from fedward.networks.checkpoint import read_model, save_model
+from fedward.rounds.aggregation import Aggregation, Outcome, Parameters
+from fedward.rounds.policy import Decision, decide
+from fedward.rounds.record import Record, append_record, read_records
+from fedward.rounds.run_folder import RunFolder, read_json, write_bytes, write_json
+from fedward.rounds.site_report import Report, check_report, for_record
+from fedward.settings import RunSettings
+from fedward.weighting.history import History
+
+log = logging.getLogger(__name__)
+TRAINING, VALIDATION = "training", "validation"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass
+class OpenRound:
+    """The round under way."""
+
+    number: int
+    kind: str
+    asked: frozenset[str]
+    started: str = field(default_factory=now)
+    clock: float = field(default_factory=time.monotonic)
+    reports: dict[str, Report] = field(default_factory=dict)
+    answers: dict[str, Record] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.clock
+
+
+class Federation:
+    """One run: its settings, its global model, its record. `about` goes into run.json (environment, versions, machine)."""
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        folder: RunFolder,
+        aggregation: Aggregation,
+        initial: Callable[[], Parameters],
+        about: dict[str, Any],
+    ):
+        self.settings = settings
+        self.folder = folder
+        self.aggregation = aggregation
+        self.about = about
+        self.rounds_done = 0
+        self.best: dict[str, Any] = {"round": 0, "quality": None}
+        self.started = now()
+        self.clock = time.monotonic()
+        self.open_round_: OpenRound | None = None
+        if (folder.state / "state.json").is_file():
+            self.parameters = self._continue()
+        else:
+            if folder.run.exists():
+                raise FedwardError(f"{folder.root} holds another run: choose another name or remove that folder")
+            folder.root.mkdir(parents=True, exist_ok=True)
+            self.parameters = initial()
+            write_json(folder.settings, settings.to_dict())
+            self._save_state()
+        self.write_run("running")
+
+    # --- one round -------------------------------------------------------------------------------------------------
+
+    @property
+    def round(self) -> OpenRound:
+        if self.open_round_ is None:
+            raise FedwardError("no round is open")
+        return self.open_round_
+
+    def open(self, kind: str = TRAINING) -> OpenRound:
+        """Begin the next training round, or the validation of the last global model."""
+        number = self.rounds_done + (1 if kind == TRAINING else 0)
+        self.open_round_ = OpenRound(number, kind, frozenset(self.settings.sites))
+        if kind == TRAINING:
+            self.aggregation.open(number, self.parameters)
+        return self.open_round_
+
+    def answer(self, site: str, report: Any, size: int, accept: Callable[[Report], None] | None = None) -> None:
+        """Note a site's answer of `size` bytes. `accept` hands its parameters to the aggregator and may refuse them."""
+        current = self.round
+        if site not in current.asked or site in current.answers or site in current.failed:
+            log.warning("round %d: an answer of %s that nobody waits for is ignored", current.number, site)
+            return
+        try:
+            checked = check_report(report, current.kind)
+            if accept is not None:
+                accept(checked)
+        except RefusedUpdate as error:
+            log.warning("round %d: the result of %s is refused: %s", current.number, site, error)
+            current.failed[site] = current.refused[site] = str(error)
+            return
+        current.reports[site] = checked
+        current.answers[site] = {"arrived": round(current.seconds, 3), "bytes": size, **for_record(checked)}
+
+    def fail(self, site: str, reason: str) -> None:
+        """Note that a site will not contribute to this round."""
+        log.warning("round %d: %s does not contribute: %s", self.round.number, site, reason)
+        self.round.failed.setdefault(site, reason)
+
+    def decide(self) -> Decision:
+        """Wait, close or fail, as the policy says. Validation needs one answer: it decides nothing about the model."""
+        current = self.round
+        quorum = self.settings.quorum if current.kind == TRAINING else 1
+        return decide(
+            current.asked,
+            current.answers.keys(),
+            current.failed,
+            current.seconds,
+            quorum,
+            self.settings.round_deadline,
+        )
+
+    def close(self, outcome: Outcome | None = None) -> Record:
+        """End the round: take the outcome as the new global model, choose the best, write record and state."""
+        current = self.round
+        received = pool(e for e in (r["start"] for r in current.reports.values()) if e is not None)
+        silent = {site: "no answer in time" for site in current.asked - current.answers.keys() - current.failed.keys()}
+        record: Record = {
+            "round": current.number,
+            "kind": current.kind,
+            "started": current.started,
+            "asked": sorted(current.asked),
+            "answers": dict(sorted(current.answers.items())),
+            "missing": {**silent, **{s: why for s, why in current.failed.items() if s not in current.refused}},
+            "refused": current.refused,
+            "warnings": _site_warnings(current.reports),
+            "received": _with_iou(received),
+        }
+        self._choose_best(received, self.rounds_done)
+        if outcome is not None:
+            record["warnings"] += outcome.warnings
+            record["shares"] = outcome.shares
+            record["weights"] = outcome.weights
+            self.parameters = outcome.parameters
+            self.rounds_done = current.number
+        record["seconds"] = round(current.seconds, 3)
+        record["ended"] = now()
+        append_record(self.folder.rounds, record)
+        if outcome is not None:
+            self._save_state()
+        self.open_round_ = None
+        self.write_run("running")
+        return record
+
+    # --- the run folder --------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Mark the run as finished; a run without any validation keeps its last model as its best."""
+        if self.best["quality"] is None:
+            self._save_model("best", self.rounds_done)
+        self.aggregation.spool.remove()
+        self.write_run("finished")
+
+    def stop(self, state: str, message: str, site: str | None = None) -> None:
+        """Mark the run as failed or interrupted, with the reason; what was finished stays."""
+        try:
+            self.write_run(state, {"message": message, "site": site})
+        except OSError as error:  # a full disk must not hide why the run stopped
+            log.error("run.json could not be written: %s", error)
+
+    def write_run(self, state: str, error: dict[str, Any] | None = None) -> None:
+        records = read_records(self.folder.rounds)
+        steps = sum(answer.get("steps", 0) for r in records for answer in r["answers"].values())
+        write_json(
+            self.folder.run,
+            {
+                "name": self.settings.name,
+                "state": state,
+                "error": error,
+                "scheme": self.settings.aggregation.scheme,
+                "rounds": self.settings.rounds,
+                "rounds_done": self.rounds_done,
+                "best_round": self.best["round"],
+                "final_record": bool(records and records[-1]["kind"] == VALIDATION),
+                "seed": self.settings.seed,
+                "started": self.started,
+                "ended": None if state == "running" else now(),
+                "seconds": round(time.monotonic() - self.clock, 3),
+                "optimizer_steps": steps,
+                "fingerprint": self.settings.fingerprint(),
+                **self.about,
+            },
+        )
+
+    def _choose_best(self, received: Evaluation | None, round_number: int) -> None:
+        if received is None or received.quality is None:
+            return
+        if self.best["quality"] is None or received.quality > self.best["quality"]:
+            self.best = {"round": round_number, "quality": received.quality}
+            self._save_model("best", round_number)
+
+    def _save_model(self, name: str, round_number: int) -> None:
+        training = self.settings.training
+        save_model(
+            self.folder.model(name),
+            self.parameters,
+            training.network,
+            training.network_args,
+            round=round_number,
+            run=self.settings.name,
+            data_set=self.settings.data_set,
+            preprocessing=self.settings.preprocessing.to_dict(),
+        )
+
+    def _save_state(self) -> None:
+        """Write the model of this round under its own name, then the state that names it, then drop older ones."""
+        self._save_model("last", self.rounds_done)
+        data = self.folder.model("last").read_bytes()
+        current = self.folder.state / f"round-{self.rounds_done:04d}.safetensors"
+        write_bytes(current, data)
+        write_json(
+            self.folder.state / "state.json",
+            {
+                "round": self.rounds_done,
+                "model": current.name,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "best": self.best,
+                "history": self.aggregation.history.to_dict(),
+                "fingerprint": self.settings.fingerprint(),
+                "started": self.started,
+            },
+        )
+        for old in sorted(self.folder.state.glob("round-*.safetensors"))[:-2]:
+            old.unlink()
+
+    def _continue(self) -> Parameters:
+        """Take up a run where its last finished round left it; its settings must be the same."""
+        state = read_json(self.folder.state / "state.json")
+        run = read_json(self.folder.run) if self.folder.run.exists() else {}
+        if run.get("state") == "finished":
+            raise UsageError(f"the run in {self.folder.root} is finished: choose another name or remove that folder")
+        if state["fingerprint"] != self.settings.fingerprint():
+            changed = _differences(read_json(self.folder.settings), self.settings.to_dict())
+            raise UsageError(
+                f"{self.folder.root} was begun with other settings ({', '.join(changed)}): "
+                "use the same settings to go on, or another name to begin anew"
+            )
+        path = self.folder.state / state["model"]
+        if hashlib.sha256(path.read_bytes()).hexdigest() != state["sha256"]:
+            raise FedwardError(f"{path} is damaged (its SHA-256 differs from state.json): restore it or begin anew")
+        self.rounds_done = state["round"]
+        self.best = state["best"]
+        self.started = state["started"]
+        self.aggregation.history = History.from_dict(state["history"])
+        kept = [r for r in read_records(self.folder.rounds) if r["kind"] == TRAINING and r["round"] <= self.rounds_done]
+        self.folder.rounds.unlink(missing_ok=True)
+        for record in kept:
+            append_record(self.folder.rounds, record)
+        log.info("going on from round %d of %s", self.rounds_done, self.folder.root)
+        parameters, _ = read_model(path)
+        return parameters
+
+
+def _with_iou(evaluation: Evaluation | None) -> Record | None:
+    return None if evaluation is None else {**evaluation.to_dict(), "iou": evaluation.iou}
+
+
+def _site_warnings(reports: dict[str, Report]) -> list[dict[str, str]]:
+    return [{"site": s, "message": text} for s, report in sorted(reports.items()) for text in report["warnings"]]
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: list[str] = []
+        for key in sorted(set(old) | set(new)):
+            found += _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        return found
+    return [] if old == new else [f"{path}: {old!r} before, {new!r} now"]

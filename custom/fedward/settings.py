@@ -1,0 +1,186 @@
+"""The settings of a run: frozen, checked when built, and made of plain values so that a job can carry them.
+
+Everything a user chooses is in here and nothing a machine decides (folders, threads, device): those belong to the
+site's own file, `fedward.site_config`.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from fedward.errors import UsageError
+from fedward.preprocessing.settings import PreprocessingSettings
+from fedward.rounds.run_folder import check_run_name
+from fedward.weighting.schemes import Scheme, make_scheme
+
+LOSSES = ("bce", "dice_bce")
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("auto", "float32", "bfloat16")
+COST_SOURCES = ("site_validation", "site_training", "server_validation")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} {value!r} is unknown: choose one of {', '.join(known)}")
+
+
+def _at_least(name: str, value: float, least: float, whole: bool = True) -> None:
+    wrong_type = isinstance(value, bool) or not isinstance(value, int if whole else (int, float))
+    if wrong_type or not least <= value < float("inf"):
+        raise UsageError(f"{name} must be a {'whole ' if whole else ''}number of at least {least}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How one site trains in one round.
+
+    Exactly one of `local_epochs` (passes over the site's images) and `local_steps` (optimiser steps) is given.
+    `schedule` moves the learning rate over the rounds: constant, or cosine from `learning_rate` down to zero.
+    `precision` is that of the forward pass: "auto" takes bfloat16 on a GPU that has it and float32 elsewhere.
+    The optimiser starts afresh every round.
+    """
+
+    network: str = "unet"
+    network_args: dict[str, int] = field(default_factory=lambda: {"in_channels": 3, "out_channels": 1, "features": 16})
+    loss: str = "dice_bce"
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.0
+    schedule: str = "constant"
+    batch_size: int = 16
+    local_epochs: int | None = 1
+    local_steps: int | None = None
+    augment: bool = True
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        from fedward.networks.registry import check_network
+
+        check_network(self.network, self.network_args)
+        _one_of("loss", self.loss, LOSSES)
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("learning-rate schedule", self.schedule, SCHEDULES)
+        _one_of("precision", self.precision, PRECISIONS)
+        _at_least("learning_rate", self.learning_rate, 0, whole=False)
+        _at_least("momentum", self.momentum, 0, whole=False)
+        _at_least("batch_size", self.batch_size, 1)
+        if (self.local_epochs is None) == (self.local_steps is None):
+            raise UsageError("give either local_epochs or local_steps, not both and not neither")
+        _at_least("local_epochs or local_steps", self.local_epochs or self.local_steps or 0, 1)
+
+
+@dataclass(frozen=True)
+class AggregationSettings:
+    """How the server weights the sites' models; see `fedward.weighting.schemes` for the schemes."""
+
+    scheme: str = "dcew"
+    alpha: float | None = None
+    beta: float | None = None
+    gamma: float | None = None
+    strict: bool = False
+    cost_source: str = "site_validation"
+    cost_reference: str = "previous_round"
+    pooled_variance: bool = False
+
+    def __post_init__(self) -> None:
+        self.weighting_scheme()
+        _one_of("cost_source", self.cost_source, COST_SOURCES)
+
+    def weighting_scheme(self) -> Scheme:
+        """The scheme these settings name; UsageError where they do not fit it."""
+        return make_scheme(self.scheme, self.alpha, self.beta, self.gamma, self.strict, self.cost_reference)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run: who takes part, for how many rounds, and how each round trains and is aggregated.
+
+    `min_sites` results must count for a round to close (default: all). `round_deadline` is in seconds.
+    """
+
+    name: str
+    sites: tuple[str, ...]
+    rounds: int = 25
+    data_set: str = "lgg"
+    min_sites: int | None = None
+    round_deadline: float = 3600.0
+    seed: int = 1
+    preprocessing: PreprocessingSettings = field(default_factory=PreprocessingSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    aggregation: AggregationSettings = field(default_factory=AggregationSettings)
+
+    def __post_init__(self) -> None:
+        from fedward.datasets.registry import get_data_set
+
+        check_run_name(self.name)
+        get_data_set(self.data_set)
+        if not self.sites or len(set(self.sites)) != len(self.sites):
+            raise UsageError(f"sites must be different names, at least one; got {list(self.sites)}")
+        object.__setattr__(self, "sites", tuple(sorted(self.sites)))
+        if self.min_sites is None:
+            object.__setattr__(self, "min_sites", len(self.sites))
+        _at_least("rounds", self.rounds, 1)
+        _at_least("seed", self.seed, 0)
+        _at_least("round_deadline", self.round_deadline, 1, whole=False)
+        _at_least("min_sites", self.quorum, 1)
+        if self.quorum > len(self.sites):
+            raise UsageError(f"min_sites is {self.quorum} but only {len(self.sites)} sites take part")
+        channels = 1 if self.preprocessing.channels == "flair" else 3
+        if self.training.network_args.get("in_channels") != channels:
+            raise UsageError(
+                f"the network takes {self.training.network_args.get('in_channels')} channels but preprocessing "
+                f"({self.preprocessing.channels}) gives {channels}: change one of them"
+            )
+
+    @property
+    def quorum(self) -> int:
+        assert self.min_sites is not None  # set in __post_init__
+        return self.min_sites
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        values["sites"] = list(self.sites)
+        values["preprocessing"] = self.preprocessing.to_dict()
+        return values
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all settings; a run goes on only with the settings it began with."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    def with_changes(self, **changes: Any) -> "RunSettings":
+        return replace(self, **changes)
+
+
+def section(kind: type, values: dict[str, Any], where: str) -> Any:
+    """Build a settings class from plain values; unknown keys are a UsageError that lists the known ones."""
+    if not isinstance(values, dict):
+        raise UsageError(f"{where} must be a mapping, not {type(values).__name__}")
+    known = [f.name for f in fields(kind)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise UsageError(f"{where} has unknown settings {', '.join(unknown)}: known are {', '.join(known)}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def run_settings_from_dict(values: dict[str, Any]) -> RunSettings:
+    """The inverse of `RunSettings.to_dict`."""
+    values = dict(values)
+    if "percentiles" in values.get("preprocessing", {}):
+        preprocessing = dict(values["preprocessing"])
+        preprocessing["percentiles"] = tuple(preprocessing["percentiles"])
+        values["preprocessing"] = preprocessing
+    for name, kind in (
+        ("preprocessing", PreprocessingSettings),
+        ("training", TrainingSettings),
+        ("aggregation", AggregationSettings),
+    ):
+        if name in values:
+            values[name] = section(kind, values[name], name)
+    values["sites"] = tuple(values.get("sites", ()))
+    settings: RunSettings = section(RunSettings, values, "run settings")
+    return settings

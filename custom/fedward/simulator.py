@@ -1,0 +1,132 @@
+"""Starts a job in the FLARE simulator, follows its run folder, and sees to it that it ends.
+
+The simulator runs in a process group of its own, its output in a log file. Whatever happens (the last round is done, the
+run failed, nothing starts, Ctrl-C), every process that was started is gone when this returns.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from fedward.errors import FedwardError
+from fedward.rounds.record import Record, read_records
+from fedward.rounds.run_folder import RunFolder, read_json, write_json
+
+POLL_SECONDS = 0.2
+START_LIMIT = 180.0  # seconds until the server of the simulation must have begun the run
+END_LIMIT = 60.0  # seconds the simulator may take to end after the run is over
+ROUND_GRACE = 60.0  # seconds beyond a round's deadline after which the server counts as hung
+LOG_TAIL = 15
+
+
+def simulate(
+    job: Path,
+    workspace: Path,
+    sites: tuple[str, ...],
+    folder: RunFolder,
+    round_deadline: float,
+    log_file: Path,
+    on_record: Callable[[Record], None],
+) -> None:
+    """Run `job` with `sites` and hand each new round record to `on_record`.
+
+    Raises FedwardError with the run's own reason where it failed, and KeyboardInterrupt after stopping everything where
+    the user interrupted it; the run folder then says so and keeps the finished rounds.
+    """
+    command = [sys.executable, "-m", "fedward.flare.simulate", str(job), str(workspace), ",".join(sites)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+        )
+    try:
+        _follow(process, folder, round_deadline, log_file, on_record)
+    except KeyboardInterrupt:
+        _stop(process)
+        _mark(folder, "interrupted", "interrupted by the user")
+        raise
+    finally:
+        _stop(process)
+    state, message = _state(folder)
+    if state == "running":
+        message = f"the simulator ended with exit code {process.returncode} before the run was over"
+        _mark(folder, "failed", message)
+    if state != "finished":
+        raise FedwardError(f"{message}\n(the simulator's log: {log_file})")
+
+
+def _follow(
+    process: subprocess.Popen[bytes],
+    folder: RunFolder,
+    round_deadline: float,
+    log_file: Path,
+    on_record: Callable[[Record], None],
+) -> None:
+    """Return when the simulator has ended, or must be ended because the run is over; FedwardError where it hangs."""
+    shown, last_change, over_since = 0, time.monotonic(), None
+    while process.poll() is None:
+        time.sleep(POLL_SECONDS)
+        for record in read_records(folder.rounds)[shown:]:
+            on_record(record)
+            shown += 1
+            last_change = time.monotonic()
+        state, _ = _state(folder)
+        idle = time.monotonic() - last_change
+        if state in ("finished", "failed", "interrupted"):
+            over_since = over_since or time.monotonic()
+            if time.monotonic() - over_since > END_LIMIT:
+                return
+        elif state is None and idle > START_LIMIT:
+            raise FedwardError(
+                f"the simulator has not begun the run after {START_LIMIT:g} s; its log ends with\n{_tail(log_file)}"
+            )
+        elif state == "running" and idle > round_deadline + ROUND_GRACE:
+            message = f"nothing has happened for {idle:.0f} s although a round ends after {round_deadline:g} s"
+            _mark(folder, "failed", message)
+            raise FedwardError(f"{message}; the simulator's log ends with\n{_tail(log_file)}")
+    for record in read_records(folder.rounds)[shown:]:
+        on_record(record)
+    if _state(folder)[0] is None:
+        raise FedwardError(f"the simulator could not begin the run; its log ends with\n{_tail(log_file)}")
+
+
+def _state(folder: RunFolder) -> tuple[str | None, str]:
+    """(state, message) of run.json; (None, '') before there is one."""
+    if not folder.run.is_file():
+        return None, ""
+    run = read_json(folder.run)
+    return run["state"], (run.get("error") or {}).get("message", "")
+
+
+def _mark(folder: RunFolder, state: str, message: str) -> None:
+    """Say in run.json why a run stopped, unless its server has said so itself."""
+    if folder.run.is_file():
+        run = read_json(folder.run)
+        if run["state"] == "running":
+            write_json(folder.run, {**run, "state": state, "error": {"message": message, "site": None}})
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the simulator and every process it started: politely, then for good. Sites have process groups of their own."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.send_signal(signal.SIGTERM)
+        _, alive = psutil.wait_procs(family, timeout=5)
+        for member in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+    process.wait()
+
+
+def _tail(log_file: Path) -> str:
+    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-LOG_TAIL:])

@@ -1,0 +1,145 @@
+"""What one hospital does in a run, free of FLARE: load its images once, then train and validate when asked."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fedward.datasets.layout import read_split
+from fedward.datasets.registry import get_data_set
+from fedward.errors import DataError, FedwardError
+from fedward.evaluation import Evaluation
+from fedward.networks.checkpoint import Parameters
+from fedward.preprocessing.cache import prepare_cases
+from fedward.preprocessing.settings import PreprocessingSettings
+from fedward.settings import RunSettings
+from fedward.site_config import SiteConfig
+from fedward.training.images import Images, join_images, stack_cases
+from fedward.training.segmentation import SegmentationTrainer
+
+log = logging.getLogger(__name__)
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SiteImages:
+    """A site's training images and, where it has any, its validation images."""
+
+    train: Images
+    validation: Images | None
+
+
+def join_site_images(parts: Sequence[SiteImages]) -> SiteImages:
+    """The images of several sites as those of one."""
+    return SiteImages(
+        join_images([part.train for part in parts]),
+        join_images([part.validation for part in parts if part.validation is not None])
+        if any(part.validation is not None for part in parts)
+        else None,
+    )
+
+
+def load_site_images(
+    site: str, config: SiteConfig, data_set: str, preprocessing: PreprocessingSettings, seed: int, workers: int = 1
+) -> SiteImages:
+    """Read, preprocess (or take from the cache) and stack a site's images; DataError where there is none to train on."""
+    reader = get_data_set(data_set)
+    folder = config.data_folder(data_set)
+    cases = reader.find_cases(folder)
+    split = read_split(folder, cases, seed)
+    prepared = prepare_cases(reader, cases, preprocessing, config.cache_folder(), workers, quiet=workers == 1)
+    by_patient = {case.patient: case for case in prepared}
+    train = stack_cases([by_patient[p] for p in split.train])
+    if train is None:
+        raise DataError(f"{site}: no training patient in {folder}: check its split.json or add patients")
+    return SiteImages(train, stack_cases([by_patient[p] for p in split.validation]))
+
+
+class Site:
+    """One hospital's side of a run. Its reports are plain values, as the round record keeps them."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: RunSettings,
+        images: SiteImages,
+        threads: int = 1,
+        device: str = "auto",
+        keep_optimizer: bool = False,
+    ):
+        if threads:
+            torch.set_num_threads(threads)
+        self.name = name
+        self.settings = settings
+        self.trainer = SegmentationTrainer(
+            name,
+            images.train,
+            images.validation,
+            settings.training,
+            settings.rounds,
+            settings.seed,
+            device,
+            keep_optimizer,
+        )
+        self.warnings = _claim_warnings(images)
+        for warning in self.warnings:
+            log.warning("%s: %s", name, warning)
+
+    def train(self, parameters: Parameters, round_number: int) -> tuple[Parameters, Report]:
+        """Validate the received parameters, train, validate the own ones: (own parameters, report)."""
+        start = self.trainer.evaluate(parameters)
+        result = self.trainer.train(parameters, round_number)
+        on = "training" if self.settings.aggregation.cost_source == "site_training" else "validation"
+        end = self.trainer.evaluate(result.parameters, on)
+        return result.parameters, {
+            "samples": result.samples,
+            "steps": result.steps,
+            "train_seconds": result.seconds,
+            "loss": result.loss,
+            "start": self._report(start),
+            "end": self._report(end),
+            "warnings": self.warnings,
+        }
+
+    def validate(self, parameters: Parameters) -> Report:
+        """Validate the received parameters only, as is done with the last global model."""
+        started = time.monotonic()
+        start = self.trainer.evaluate(parameters)
+        return {"start": self._report(start), "train_seconds": time.monotonic() - started, "warnings": self.warnings}
+
+    def _report(self, evaluation: Evaluation | None) -> Report | None:
+        if evaluation is None:
+            return None
+        report = evaluation.to_dict()
+        if self.warnings:  # without a tumour pixel neither cost nor Dice says anything about the model
+            report["cost"] = report["quality"] = None
+        return report
+
+
+def _claim_warnings(images: SiteImages) -> list[str]:
+    """Why a site trains without making a claim about cost and quality, if it does."""
+    warnings = []
+    if images.validation is None:
+        warnings.append("no validation patient: the site trains, its cost and Dice are missing")
+    for what, part in (("training", images.train), ("validation", images.validation)):
+        if part is not None and not part.mask.any():
+            warnings.append(f"no tumour pixel in its {what} images: the site trains, its cost and Dice are missing")
+    return warnings
+
+
+def open_site(name: str, settings: RunSettings, config: SiteConfig, workers: int = 1) -> Site:
+    """A site with the images that its configuration names."""
+    images = load_site_images(name, config, settings.data_set, settings.preprocessing, settings.seed, workers)
+    return Site(name, settings, images, config.threads, config.device)
+
+
+def check_site(name: str, settings: RunSettings, config: SiteConfig) -> None:
+    """Fail before anything starts where a site's data folder is missing, empty or unreadable."""
+    folder = config.data_folder(settings.data_set)
+    try:
+        get_data_set(settings.data_set).find_cases(folder)
+    except FedwardError as error:
+        raise DataError(f"{name}: {error}") from error
