@@ -22,8 +22,8 @@ def weighted_sum(
     """Sum of w_k M_k over the sites in `weights`; keys, shapes and dtypes are those of `reference`.
 
     updates    site -> its state, or a function that opens it. A state that reads an array when asked for it (a view
-               of a safetensors file) keeps memory flat: one array of one site at a time, beside one float64 buffer.
-               Sites without a weight are left alone. Every update has passed `guards.check_update`.
+               of a safetensors file) keeps memory flat: one array of one site at a time, beside two float64 buffers of
+               its size. Sites without a weight are left alone. Every update has passed `guards.check_update`.
     weights    site -> weight; sum 1. Where it is empty, the result is a copy of the reference (R5).
     reference  the old global model
 
@@ -85,18 +85,19 @@ def _spread_of_means(
 
 
 def _maximum(key: str, old: Array, opened: Mapping[str, State]) -> Array:
-    result: Array | None = None
-    for site, state in opened.items():
-        value = _array(key, old.shape, site, state)
-        result = np.array(value) if result is None else np.maximum(result, value)
-    return np.asarray(result, dtype=old.dtype)
+    first, *others = opened.items()
+    result = np.array(_array(key, old.shape, *first))
+    for site, state in others:
+        np.maximum(result, _array(key, old.shape, site, state), out=result)
+    return result.astype(old.dtype, copy=False)
 
 
 def _array(key: str, shape: tuple[int, ...], site: str, state: State) -> Array:
     # A wrong shape could be broadcast without a word, so it is looked at here too.
-    if key not in state:
-        raise RefusedUpdate(f"{site}: {key} is missing from its update")
-    value = state[key]
+    try:
+        value = state[key]
+    except KeyError:
+        raise RefusedUpdate(f"{site}: {key} is missing from its update") from None
     if value.shape != shape:
         raise RefusedUpdate(f"{site}: {key} has shape {value.shape}, expected {shape}")
     return value

@@ -2,19 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
 MAX_SAMPLES = 10**9
 MAX_COST = 1e6  # a mean cross entropy in nats stays far below; larger values would only overflow later sums
 
-
-class SiteWarning(TypedDict):
-    """A line for the round record: what was ignored, clipped or replaced, and for which site."""
-
-    site: str
-    message: str
+SiteWarning = dict[str, str]  # {"site": ..., "message": ...}, for the round record
 
 
 @dataclass(frozen=True)

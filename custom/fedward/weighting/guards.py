@@ -21,10 +21,10 @@ def check_update(update: Mapping[str, Any], reference: Mapping[str, Any]) -> Non
     Raises RefusedUpdate for a missing or extra key, something that is no array, another shape, another kind of dtype,
     a value that is not finite, and a negative running variance. The message does not name the site.
     """
-    missing = reference.keys() - update.keys()
+    missing = set(reference) - set(update)
     if missing:
         raise RefusedUpdate(f"{_named(missing)} missing: {SAME_NETWORK}")
-    extra = update.keys() - reference.keys()
+    extra = set(update) - set(reference)
     if extra:
         raise RefusedUpdate(f"{_named(extra)} not in the global model: {SAME_NETWORK}")
     for key in sorted(reference):

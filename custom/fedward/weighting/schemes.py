@@ -89,7 +89,7 @@ def make_scheme(
     but one: the last one is then what is left to 1. UsageError where they are no convex mix (each finite and >= 0,
     sum 1 within 1e-9), where the scheme has no such coefficient, and for an unknown name or cost reference.
     """
-    if name not in SCHEMES:
+    if not isinstance(name, str) or name not in SCHEMES:
         near = difflib.get_close_matches(str(name), SCHEMES, n=1)
         raise UsageError(
             f"there is no weighting scheme {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}: "
@@ -97,10 +97,12 @@ def make_scheme(
         )
     if cost_reference not in ("previous_round", "round_start"):
         raise UsageError(f"cost_reference {cost_reference!r} is unknown: choose previous_round or round_start")
+    if not isinstance(strict, bool):
+        raise UsageError(f"strict {strict!r} is neither true nor false")
     row = SCHEMES[name]
     mix = dict(zip(row.mix, _coefficients(name, row, (alpha, beta, gamma)), strict=True))
     reference: CostReference = "round_start" if cost_reference == "round_start" else "previous_round"
-    return Scheme(name, mix, row.cost, row.neutral, bool(strict), reference)
+    return Scheme(name, mix, row.cost, row.neutral, strict, reference)
 
 
 def _coefficients(name: str, row: Row, given: tuple[float | None, ...]) -> list[float]:
@@ -113,8 +115,8 @@ def _coefficients(name: str, row: Row, given: tuple[float | None, ...]) -> list[
             continue
         if letter not in letters:
             raise UsageError(f"weighting scheme {name} has no {letter}: it takes {takes}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise UsageError(f"{letter} of {name} is {value!r}: give a finite number that is at least 0")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1 + TOLERANCE:
+            raise UsageError(f"{letter} of {name} is {value!r}: give a number from 0 to 1")
     settled = list(given[: len(letters)])
     if settled.count(None) == len(settled):
         return defaults
