@@ -91,9 +91,10 @@ def fake_test(level: float = 0.8, patients: int = 22, seed: int = 2, fold: int =
     names = [f"TCGA_{['CS', 'DU', 'DU', 'FG', 'HT'][n % 5]}_{fold}{n:03d}_19990101" for n in range(patients)]
     rng = np.random.default_rng(seed)
     hardness = np.minimum(rng.gamma(1.2, 0.12, patients), 0.7)
+    noise = np.random.default_rng([seed, round(1000 * level)])
     models = {}
     for model, number, loss in (("best", 17, 0.0), ("last", 25, 0.02)):
-        dice = np.clip(level - loss + 0.1 - hardness + 0.02 * rng.standard_normal(patients), 0, 1)
+        dice = np.clip(level - loss + 0.1 - hardness + 0.03 * noise.standard_normal(patients), 0, 1)
         models[model] = {
             "round": number,
             "evaluation": evaluation(level - loss, 0.1, patients, tumour=80_000),

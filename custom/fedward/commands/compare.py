@@ -32,6 +32,8 @@ def command(runs: tuple[Path, ...], out: Path | None) -> None:
     if out is not None:  # before printing: a path that cannot be written should not hide behind a screen of tables
         write_bytes(out, markdown(comparisons).encode())
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a pipe has no width that tables must be squeezed into
     for comparison in comparisons:
         for table in terminal_tables(comparison):
             console.print(table)

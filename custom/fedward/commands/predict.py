@@ -32,7 +32,8 @@ def command(model: Path, source: Path, out: Path, which: str, device: str, worke
     """Outline the tumour in new images with a trained model.
 
     Writes NAME_mask.tif (0 or 255, of the image's size) for each image NAME.tif, and OUTPUT/overlays with pictures: the
-    prediction in magenta and, where a mask lies beside the image, the truth in green. Images are prepared as in training.
+    prediction in magenta and, where a mask lies beside the image, the truth in green. Images are prepared as for
+    training.
     """
     from rich.console import Console
     from rich.table import Table

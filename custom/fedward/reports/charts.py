@@ -39,8 +39,8 @@ STYLE = {
 }
 
 
-def curves(records: Sequence[Record], best: int | None) -> str:
-    """Training loss, cost, and Dice and IoU of the global model over the rounds; the best round is marked."""
+def curves(records: Sequence[Record], best: int | None, rounds: int) -> str:
+    """Training loss, cost, and Dice and IoU of the global model over the `rounds` planned; the best one is marked."""
     with _figure(9.6, 2.9, columns=3) as (figure, (loss_axes, cost_axes, dice_axes)):
         loss = [(r["round"], mean_loss(r)) for r in training_records(list(records))]
         _line(loss_axes, loss, "training loss", ORANGE)
@@ -57,24 +57,27 @@ def curves(records: Sequence[Record], best: int | None) -> str:
         dice_axes.legend(loc="lower right")
         for axes in (loss_axes, cost_axes, dice_axes):
             axes.set_xlabel("rounds completed")
+            axes.set_xlim(-0.03 * rounds, 1.03 * rounds)
+            axes.set_ylim(bottom=0)
             axes.xaxis.get_major_locator().set_params(integer=True)
         return _data_address(figure)
 
 
-def weight_map(records: Sequence[Record], sites: Sequence[str]) -> str:
-    """Heat map of the final weight of each hospital (rows) in each round (columns); × refused, – no answer."""
+def weight_map(records: Sequence[Record], sites: Sequence[str], rounds: int) -> str:
+    """Heat map of the final weight of each hospital (rows) in each of the `rounds` planned (columns); × refused, – absent."""
     import numpy as np
 
     training = training_records(list(records))
-    grid = np.full((len(sites), len(training)), np.nan)
-    for column, record in enumerate(training):
+    grid = np.full((len(sites), rounds), np.nan)
+    for record in training:
+        column = record["round"] - 1
         for row, site in enumerate(sites):
             value = number((record.get("weights") or {}).get(site))
             grid[row, column] = np.nan if value is None else 100 * value
     with _figure(9.6, 0.9 + 0.26 * len(sites)) as (figure, axes):
         axes.grid(False)
         axes.set_facecolor("#f0f2f4")
-        edges = np.arange(len(training) + 1) + training[0]["round"] - 0.5
+        edges = np.arange(rounds + 1) + 0.5
         mesh = axes.pcolormesh(
             edges, np.arange(len(sites) + 1) - 0.5, grid, cmap="cividis", vmin=0, edgecolor="white", linewidth=0.4
         )

@@ -103,10 +103,10 @@ def _content(run: Run) -> dict[str, Any]:
         "overlays": [(label, "data:image/png;base64," + b64encode(data).decode()) for label, data in pictures],
         "truth": TRUTH,
         "prediction": PREDICTION,
-        "curves": charts.curves(run.records, best) if run.records else "",
+        "curves": charts.curves(run.records, best, run.rounds) if run.records else "",
         "validation_patients": show(last.get("patients")),
         "validation_images": show(last.get("images")),
-        "weights": charts.weight_map(training, run.sites) if weighted else "",
+        "weights": charts.weight_map(training, run.sites, run.rounds) if weighted else "",
         "shares": charts.last_shares(weighted[-1], run.sites) if weighted else "",
         "hospitals": hospital_rows(run),
         "holdings": charts.holdings(sites, held_for_test(run)) if sites else "",
@@ -122,7 +122,7 @@ def subtitle(run: Run) -> str:
         run.method, f"federated training, {run.method}"
     )
     parts = [what, str(run.partition.get("data_set") or (run.test or {}).get("data_set") or "")]
-    parts += [f"{len(run.sites)} hospitals" if run.sites else "", f"{run.rounds_done} of {info.get('rounds')} rounds"]
+    parts += [f"{len(run.sites)} hospitals" if run.sites else "", f"{run.rounds_done} of {run.rounds} rounds"]
     parts += [str(info.get("started") or "")[:16].replace("T", " "), duration(number(info.get("seconds")))]
     return " · ".join(part for part in parts if part and part != "–")
 
@@ -130,16 +130,17 @@ def subtitle(run: Run) -> str:
 def problem(run: Run) -> str:
     """Why the page does not show a finished run; empty for a finished one."""
     state = run.info.get("state")
-    done = f"{run.rounds_done} of {run.info.get('rounds')} rounds are complete and shown here."
+    done = f"{run.rounds_done} of {run.rounds} rounds are complete and shown here."
     if state == "finished":
         return ""
+    error = run.info.get("error")
+    error = error if isinstance(error, dict) else {"message": error}
+    message = str(error.get("message") or "no reason was recorded").rstrip(".")
+    site = f" at {error['site']}" if error.get("site") and str(error["site"]) not in message else ""
     if state == "failed":
-        error = run.info.get("error")
-        error = error if isinstance(error, dict) else {"message": error}
-        site = f" at {error['site']}" if error.get("site") else ""
-        return f"The run failed{site}: {error.get('message') or 'no reason was recorded'} {done}"
+        return f"The run failed{site}: {message}. {done}"
     if state == "interrupted":
-        return f"The run was interrupted. {done}"
+        return f"The run was interrupted{site}: {message}. {done}"
     return f"The run had not ended when this page was written. {done}"
 
 
@@ -174,7 +175,7 @@ def tiles(run: Run, results: dict[str, FinalMetrics]) -> list[tuple[str, str]]:
             rows.append((show(chosen.worst[1]), f"worst hospital: {chosen.worst[0]}, {chosen.worst[2]} patients"))
     elif best:
         rows.append((show(best[1]), f"pooled validation Dice, round {best[0]}"))
-    if run.federated:
+    if run.federated and run.rounds_done:
         rows.append((decimal(bytes_received(run.records)), "of updates reached the server"))
     return rows
 

@@ -43,6 +43,12 @@ class Run:
         return chosen if isinstance(chosen, int) else None
 
     @property
+    def rounds(self) -> int:
+        """Rounds planned, at least those done."""
+        planned = self.info.get("rounds")
+        return max(planned if isinstance(planned, int) else 0, self.rounds_done)
+
+    @property
     def rounds_done(self) -> int:
         return max((r["round"] for r in self.records if r["kind"] == "training"), default=0)
 
@@ -102,9 +108,8 @@ def _merged(runs: list[list[Record]]) -> list[Record]:
     merged: dict[tuple[str, int], Record] = {}
     for record in (r for records in runs for r in records):
         key = (record["kind"], record["round"])
-        whole = merged.setdefault(
-            key, {**record, "asked": [], "answers": {}, "weights": {}, "shares": {}, "seconds": 0}
-        )
+        nothing = {"asked": [], "answers": {}, "weights": {}, "shares": {}, "seconds": 0}
+        whole = merged.setdefault(key, {**record, **nothing})
         whole["asked"] = [*whole["asked"], *(record.get("asked") or ())]
         whole["answers"] = {**whole["answers"], **record["answers"]}
         whole["seconds"] += record.get("seconds") or 0

@@ -23,7 +23,7 @@ nav a { color: var(--accent); margin-right: 14px; text-decoration: none; white-s
 .box.failed { border-color: #d55e00; } .box.interrupted { border-color: #e69f00; }
 .box.running { border-color: #0072b2; }
 .headline { font-size: 18px; margin: 18px 0 12px; max-width: none; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); gap: 12px; margin: 12px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(166px, 1fr)); gap: 12px; margin: 12px 0; }
 .tile { background: var(--tint); border-radius: 8px; padding: 12px 16px; }
 .tile b { display: block; font-size: 24px; font-weight: 650; line-height: 1.2; }
 .tile span { font-size: 13px; color: var(--soft); }
