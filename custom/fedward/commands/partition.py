@@ -84,14 +84,14 @@ def table(partition: dict[str, Any]) -> Any:
         if part := partition[name]:
             rows.append((name, "", "", "", part["slices"], part["slices_with_tumour"], part["patients"]))
     shown = Table(title=title(partition), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column("site")
+    shown.add_column("site", no_wrap=True)
     shown.add_column("institution")
     for column in ("patients", "train", "valid.", "slices", "tumour"):
-        shown.add_column(column, justify="right")
+        shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column("", no_wrap=True)
     most = max(row[4] for row in rows)
     for name, institution, train, validation, slices, tumour, patients in rows:
-        bar = "█" * max(1, round(12 * slices / most))
+        bar = "█" * max(1, round(10 * slices / most))
         shown.add_row(name, institution, str(patients), train, validation, str(slices), str(tumour), bar)
     return shown
 

@@ -9,6 +9,7 @@ Hidden files and system files (Thumbs.db, ...) are no problem.
 """
 
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -97,7 +98,9 @@ def check_patient(folder: Path) -> PatientCheck:
     for number, path in zip(case.slices, case.masks, strict=True):
         if number not in masks:
             found.error(path, "mask missing: no such file", "restore it; a slice without tumour needs a mask of zeros")
-    _check_files(case, set(masks), found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about damaged files that are listed as problems anyway
+        _check_files(case, set(masks), found)
     return found
 
 

@@ -80,9 +80,9 @@ def make_plan(institution_of: Mapping[str, str], settings: PartitionSettings) ->
     """
     s = settings
     test = fold_patients(institution_of, s.fold, s.folds, s.seed) if s.fold is not None else ()
-    rest = {patient: code for patient, code in institution_of.items() if patient not in set(test)}
+    rest = _without(institution_of, test)
     server = server_patients(rest, s.server_patients, s.seed) if s.server_patients else ()
-    rest = {patient: code for patient, code in rest.items() if patient not in set(server)}
+    rest = _without(rest, server)
     if len(rest) < s.sites:
         raise UsageError(
             f"{len(rest)} patients are left for {s.sites} hospitals ({len(test)} test, {len(server)} server): "
@@ -195,6 +195,11 @@ def _dirichlet(institution_of: Mapping[str, str], settings: PartitionSettings) -
         if not hospital:
             hospital.append(max(hospitals, key=len).pop())
     return hospitals
+
+
+def _without(institution_of: Mapping[str, str], patients: tuple[str, ...]) -> dict[str, str]:
+    gone = set(patients)
+    return {patient: code for patient, code in institution_of.items() if patient not in gone}
 
 
 def _grouped(institution_of: Mapping[str, str], seed: int, purpose: str) -> dict[str, list[str]]:
