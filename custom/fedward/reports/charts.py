@@ -64,7 +64,7 @@ def curves(records: Sequence[Record], best: int | None, rounds: int) -> str:
 
 
 def weight_map(records: Sequence[Record], sites: Sequence[str], rounds: int) -> str:
-    """Heat map of the final weight of each hospital (rows) in each of the `rounds` planned (columns); × refused, – absent."""
+    """Heat map of the weight of each hospital (rows) in each of the `rounds` planned (columns); × refused, – absent."""
     import numpy as np
 
     training = training_records(list(records))

@@ -1,0 +1,117 @@
+import io
+import json
+
+import pytest
+from fake_run import fake_records
+from rich.console import Console
+
+from fedward.errors import FedwardError
+from fedward.reports.live import LiveTable, cells, follow, plain_line, weight_bars
+from fedward.rounds.record import append_record
+
+
+def shown(records: list[dict], terminal: bool, rounds: int = 25) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=100, height=30, color_system=None)
+    with LiveTable(rounds, console) as table:
+        for record in records:
+            table.add(record)
+    return out.getvalue()
+
+
+def test_a_pipe_gets_one_line_a_round():
+    lines = shown(fake_records(rounds=25), terminal=False).splitlines()
+    assert len(lines) == 26
+    assert lines[0].startswith("round 1/25  sites 10/10  time ")
+    assert "hospital-01=" in lines[0]
+    assert lines[2].endswith("without hospital-04")
+    assert "sites 9/10" in lines[2]
+    assert lines[25].startswith("round final")
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_a_terminal_ends_with_the_whole_table_and_the_last_weights():
+    text = shown(fake_records(rounds=25), terminal=True)
+    final = text[text.rindex("round  sites") :]
+    assert "1/25" in final
+    assert "25/25" in final
+    assert "final" in final
+    assert "Weights in round 25" in final
+    assert all(f"hospital-{n:02d}" in final for n in range(1, 11))
+
+
+def test_values_by_hand():
+    evaluation = {"cost": 0.25, "quality": 0.75, "true_positive": 60, "false_positive": 20, "false_negative": 20}
+    record = {
+        "kind": "training",
+        "round": 3,
+        "seconds": 12.34,
+        "asked": ["a", "b", "c"],
+        "answers": {"a": {"loss": 1.0, "samples": 30}, "b": {"loss": 2.0, "samples": 10}},
+        "weights": {"a": 0.75, "b": 0.25},
+        "missing": {"c": "late"},
+        "received": evaluation,
+    }
+    assert cells(record, 25) == ["3/25", "2/3", "12.3 s", "1.2500", "0.2500", "0.750", "0.600"]
+    assert weight_bars(record, ["a", "b", "c"]).plain == "█ ▃ - "
+    assert plain_line(record, 25).endswith("weights a=75.0% b=25.0%  without c")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_round_without_any_value_is_shown(terminal):
+    record = {"kind": "training", "round": 1, "asked": ["[red]a"], "answers": {}, "received": None, "weights": {}}
+    record |= {"missing": {"[red]a": "no answer"}, "refused": {}}
+    text = shown([record], terminal)
+    assert "0/1" in text
+    assert "–" in text
+
+
+def test_negative_weights_of_a_strict_scheme_are_shown():
+    record = {"kind": "training", "round": 1, "asked": ["a", "b"], "answers": {}, "weights": {"a": 1.4, "b": -0.4}}
+    assert "140.0 %" in shown([record], terminal=True)
+    assert "b=-40.0%" in shown([record], terminal=False)
+
+
+def test_nothing_is_shown_for_a_run_without_rounds():
+    assert shown([], terminal=False) == ""
+
+
+def test_follow_yields_what_another_process_writes(tmp_path):
+    path = tmp_path / "rounds.jsonl"
+    records = fake_records(rounds=3, planned=3)
+    waiting = list(records)
+
+    def finished() -> bool:  # stands for the writer: one more record each time it is asked
+        if waiting:
+            append_record(path, waiting.pop(0))
+        return not waiting
+
+    assert list(follow(path, finished, interval=0)) == records
+
+
+def test_follow_waits_for_the_rest_of_a_line(tmp_path):
+    path = tmp_path / "rounds.jsonl"
+    first, second = fake_records(rounds=2)
+    line = json.dumps(second)
+    path.write_text(json.dumps(first) + "\n" + line[:40])
+    parts = iter([line[40:] + "\n", ""])
+
+    def finished() -> bool:
+        with path.open("a") as file:
+            file.write(next(parts))
+        return False
+
+    rounds = follow(path, finished, interval=0)
+    assert next(rounds) == first
+    assert next(rounds) == second
+
+
+def test_follow_of_a_run_that_wrote_nothing_ends(tmp_path):
+    assert list(follow(tmp_path / "rounds.jsonl", lambda: True)) == []
+
+
+def test_follow_refuses_a_damaged_file(tmp_path):
+    path = tmp_path / "rounds.jsonl"
+    path.write_text('{"kind": \n{}\n')
+    with pytest.raises(FedwardError, match="line 1 is damaged"):
+        list(follow(path, lambda: True))
