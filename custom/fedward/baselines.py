@@ -1,7 +1,7 @@
 """What federation is compared with: all training images in one place, and each hospital on its own.
 
-Both are federations of one site in the plain loop, so they run the same trainer with the same seeds. Centralised training
-takes as many optimiser steps a round as the hospitals take together, and keeps its optimiser from round to round; a
+Both are federations of one site in the plain loop, so they run the same trainer with the same seeds. Centralised
+training takes as many optimiser steps a round as the hospitals take together, and keeps its optimiser from round to round; a
 hospital alone does exactly what it would have done in the federation.
 """
 
@@ -64,7 +64,7 @@ def run_local(
 def write_local_test(
     folder: RunFolder, settings: RunSettings, sites_folder: Path, sites: tuple[str, ...], device_name: str
 ) -> bool:
-    """test.json of `--mode local`: pixel counts summed, and each patient's Dice averaged, over the hospitals' models."""
+    """test.json of `--mode local`: pixel counts are summed, each patient's Dice is averaged over the hospitals."""
     found = load_test_images(settings, sites_folder)
     if found is None:
         return False

@@ -1,26 +1,111 @@
 """One run from its settings to its report: federated, central or local, in the plain loop or in the FLARE simulator."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.console import Console
+
 from fedward.datasets.layout import read_partition
+from fedward.datasets.registry import get_data_set
 from fedward.errors import UsageError
 from fedward.machine import machine, versions
+from fedward.reports.live import LiveTable
 from fedward.rounds.record import Record
-from fedward.rounds.run_folder import RunFolder, read_json, write_json
+from fedward.rounds.run_folder import RunFolder, check_run_name, read_json, write_json
 from fedward.settings import RunSettings
-from fedward.simulation import SERVER_SITE, simulation_config
+from fedward.simulation import CACHE, SERVER_SITE, simulation_config
 
 log = logging.getLogger(__name__)
 Mode = Literal["federated", "central", "local"]
-Environment = Literal["loop", "sim"]
+Environment = Literal["sim", "loop"]
 MODES: tuple[Mode, ...] = ("federated", "central", "local")
 ENVIRONMENTS: tuple[Environment, ...] = ("sim", "loop")
 
 
-def run_in_process(
+def check_out(out: Path) -> RunFolder:
+    """The run folder at --out, named by its last part; UsageError where that cannot name a run."""
+    check_run_name(out.name)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file: --out names the folder of the run")
+    return RunFolder(out)
+
+
+def run_and_report(
+    settings: RunSettings,
+    mode: Mode,
+    environment: Environment,
+    sites_folder: Path,
+    folder: RunFolder,
+    threads: int,
+    device: str,
+    tensorboard: bool,
+    console: Console,
+) -> Path:
+    """Check, preprocess, train with a live table, evaluate on the test patients, and write the report: its path.
+
+    A run that was interrupted goes on from its last finished round; a finished one is refused.
+    """
+    from fedward.training.site import check_site
+
+    if folder.finished():
+        raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+    partition = read_partition(sites_folder)
+    configs = {site: simulation_config(sites_folder, site, threads, device) for site in settings.sites}
+    for site, config in configs.items():
+        check_site(site, settings, config)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    fill_cache(settings, sites_folder)
+    console.print(f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False)
+    try:
+        with LiveTable(settings.rounds, console) as table:
+            if environment == "sim":
+                _simulate(settings, sites_folder, folder, threads, device, tensorboard, table.add)
+            else:
+                _run_in_process(settings, mode, sites_folder, folder, threads, device, table.add)
+    finally:
+        if folder.run.is_file():
+            write_json(folder.partition, partition)
+    return _complete(settings, mode, sites_folder, folder, device)
+
+
+def fill_cache(settings: RunSettings, sites_folder: Path) -> None:
+    """Preprocess every image of the partition, with one progress bar, so that no round waits for it."""
+    from fedward.preprocessing.cache import prepare_cases
+
+    reader = get_data_set(settings.data_set)
+    folders = [sites_folder / name for name in (*settings.sites, "test", SERVER_SITE)]
+    cases = [case for folder in folders if folder.is_dir() for case in reader.find_cases(folder)]
+    prepare_cases(reader, cases, settings.preprocessing, sites_folder / CACHE)
+
+
+def _simulate(
+    settings: RunSettings,
+    sites_folder: Path,
+    folder: RunFolder,
+    threads: int,
+    device: str,
+    tensorboard: bool,
+    on_record: Callable[[Record], None],
+) -> None:
+    from fedward.flare.recipe import export_job
+    from fedward.flare.simulator_workspace import write_simulator_workspace
+    from fedward.simulator import simulate
+
+    place = folder.root / "simulator"
+    shutil.rmtree(place, ignore_errors=True)
+    job = export_job(settings, place / "job", tensorboard)
+    write_simulator_workspace(place / "workspace", sites_folder, folder.root.parent, threads, device)
+    simulate(job, place / "workspace", settings.sites, folder, settings.round_deadline, place / "log.txt", on_record)
+    events = place / "workspace" / "server" / "simulate_job" / "tb_events"
+    if events.is_dir():
+        shutil.copytree(events, folder.root / "tensorboard", dirs_exist_ok=True)
+    shutil.rmtree(place / "workspace")  # copies of what the run folder holds; a failed run keeps it for its logs
+
+
+def _run_in_process(
     settings: RunSettings,
     mode: Mode,
     sites_folder: Path,
@@ -29,19 +114,26 @@ def run_in_process(
     device: str,
     on_record: Callable[[Record], None],
 ) -> None:
-    """Run without FLARE, in this process (`--env loop`)."""
     from fedward.baselines import run_central, run_local
     from fedward.loop import run_loop
     from fedward.training.server_score import server_score
-    from fedward.training.site import Site, check_site, load_site_images
+    from fedward.training.site import Site, load_site_images
 
-    configs = {site: simulation_config(sites_folder, site, threads, device) for site in settings.sites}
-    for site, config in configs.items():
-        check_site(site, settings, config)
-    about = about_run(mode, "loop", threads, device)
+    about = {
+        "mode": mode,
+        "environment": "loop",
+        "versions": versions(),
+        "machine": {**machine(threads), "device": device},
+    }
     images = {
-        site: load_site_images(site, config, settings.data_set, settings.preprocessing, settings.seed, workers=0)
-        for site, config in configs.items()
+        site: load_site_images(
+            site,
+            simulation_config(sites_folder, site, threads, device),
+            settings.data_set,
+            settings.preprocessing,
+            settings.seed,
+        )
+        for site in settings.sites
     }
     if mode == "central":
         run_central(settings, folder, images, about, threads, device, on_record)
@@ -53,26 +145,16 @@ def run_in_process(
         run_loop(settings, folder, sites, about, score, on_record)
 
 
-def about_run(mode: Mode, environment: str, threads: int | None, device: str) -> dict[str, Any]:
-    """What run.json says beside the settings."""
-    return {
-        "mode": mode,
-        "environment": environment,
-        "versions": versions(),
-        "machine": {**machine(threads), "device": device},
-    }
-
-
-def complete(settings: RunSettings, mode: Mode, sites_folder: Path, folder: RunFolder, device: str) -> Path:
-    """After training: who held what, the test patients, the report. Returns the report's path."""
+def _complete(settings: RunSettings, mode: Mode, sites_folder: Path, folder: RunFolder, device: str) -> Path:
+    """After training: the test patients and the report. Returns the report's path."""
     from fedward.reports.page import write_report
     from fedward.training.test_set import write_test
 
-    write_json(folder.partition, read_partition(sites_folder))
     if mode == "local":
         from fedward.baselines import write_local_test
 
         _write_local_summary(settings, folder)
+        write_json(folder.partition, read_partition(sites_folder))
         write_local_test(folder, settings, sites_folder, settings.sites, device)
     else:
         write_test(folder, settings, sites_folder, device)
@@ -81,7 +163,7 @@ def complete(settings: RunSettings, mode: Mode, sites_folder: Path, folder: RunF
 
 def _write_local_summary(settings: RunSettings, folder: RunFolder) -> None:
     """run.json and settings.json of `--mode local`, whose hospitals have run folders of their own."""
-    parts = [read_json(RunFolder(folder.root / site).run) for site in settings.sites]
+    parts: list[dict[str, Any]] = [read_json(RunFolder(folder.root / site).run) for site in settings.sites]
     summary = {
         **parts[0],
         "name": settings.name,
@@ -92,13 +174,3 @@ def _write_local_summary(settings: RunSettings, folder: RunFolder) -> None:
     }
     write_json(folder.run, summary)
     write_json(folder.settings, settings.to_dict())
-
-
-def check_out(out: Path) -> RunFolder:
-    """The run folder at --out, named by its last part; UsageError where that cannot name a run."""
-    from fedward.rounds.run_folder import check_run_name
-
-    check_run_name(out.name)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file: --out names the folder of the run")
-    return RunFolder(out)

@@ -7,10 +7,11 @@ from fedward.errors import FedwardError
 from fedward.site_config import SiteConfig
 
 SERVER_SITE = "server"
+CACHE = "cache"  # under SITES; files are named by content, so all sites of a simulation may share it
 
 
 def find_sites(folder: Path) -> tuple[str, ...]:
-    """Names of the hospitals laid out under `folder`, sorted; an error that says how to make them where there is none."""
+    """Names of the hospitals laid out under `folder`, sorted; FedwardError says how to make them where none is."""
     if not folder.is_dir():
         raise FedwardError(f"{folder} is no folder: lay the hospitals out with fedward partition")
     sites = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name.startswith("hospital-")))
@@ -31,7 +32,7 @@ def simulation_config(sites_folder: Path, site: str, threads: int, device: str, 
     return SiteConfig(
         source=f"the simulation in {sites_folder}",
         data_sets={} if server else {"lgg": root / site},
-        cache=root / "cache" / site,
+        cache=root / CACHE,
         threads=threads,
         device=device,
         runs=runs,
@@ -44,7 +45,7 @@ def workspace_values(sites_folder: Path, runs: Path, threads: int, device: str) 
     root = sites_folder.resolve()
     values: dict[str, object] = {
         "data_sets": {"lgg": f"{root}/{{site}}"},
-        "cache": f"{root}/cache/{{site}}",
+        "cache": f"{root}/{CACHE}",
         "threads": threads,
         "device": device,
         "runs": str(runs.resolve()),

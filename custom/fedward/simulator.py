@@ -1,7 +1,7 @@
 """Starts a job in the FLARE simulator, follows its run folder, and sees to it that it ends.
 
-The simulator runs in a process group of its own, its output in a log file. Whatever happens (the last round is done, the
-run failed, nothing starts, Ctrl-C), every process that was started is gone when this returns.
+The simulator runs in a process group of its own, its output in a log file. Whatever happens (the last round is done,
+the run failed, nothing starts, Ctrl-C), every process that was started is gone when this returns.
 """
 
 import contextlib
@@ -44,7 +44,12 @@ def simulate(
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
         )
     try:
         _follow(process, folder, round_deadline, log_file, on_record)
@@ -114,7 +119,7 @@ def _mark(folder: RunFolder, state: str, message: str) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the simulator and every process it started: politely, then for good. Sites have process groups of their own."""
+    """End the simulator and every process it started (sites have groups of their own): politely, then for good."""
     with contextlib.suppress(psutil.NoSuchProcess):
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         for member in family:

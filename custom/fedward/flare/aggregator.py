@@ -13,10 +13,10 @@ OUTCOME, SITE = "outcome", "client_name"
 
 
 class CostWeightedAggregator(ModelAggregator):
-    """Weights the sites' models by a scheme of `fedward.weighting.schemes` (fedavg, costw, costw_ce, dcew, fedpid, ...).
+    """Weights the sites' models by a scheme of `fedward.weighting.schemes` (fedavg, costw, costw_ce, dcew, ...).
 
-    The arguments are those of `fedward.settings.AggregationSettings`: alpha, beta and gamma must be a convex mix. They are
-    checked when the component is built; a UsageError says what is wrong.
+    The arguments are those of `fedward.settings.AggregationSettings`: alpha, beta and gamma must be a convex mix. They
+    are checked when the component is built; a UsageError says what is wrong.
     """
 
     def __init__(

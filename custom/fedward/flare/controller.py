@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.workflows.model_controller import ModelController
@@ -176,6 +176,7 @@ class RoundController(ModelController):
     def _deliver(self) -> None:
         """Leave the last model and the run folder where FLARE's job download finds them."""
         self.save_model(FLModel(params_type=ParamsType.FULL, params=self.federation.parameters))
-        target = Path(self.get_run_dir()) / "run"
-        source = self.federation.folder
-        shutil.copytree(source.root, target, ignore=shutil.ignore_patterns("state", "spool", "job"), dirs_exist_ok=True)
+        source, target = self.federation.folder, RunFolder(Path(self.get_run_dir()) / "run")
+        shutil.copytree(source.models, target.models, dirs_exist_ok=True)
+        for path in (source.run, source.settings, source.rounds):
+            shutil.copy(path, target.root)

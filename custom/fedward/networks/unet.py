@@ -1,7 +1,7 @@
 """The 2-D U-Net of Ronneberger et al. (2015, arXiv 1505.04597), in the variant of Buda et al. (2019).
 
-Batch normalisation after every convolution, padding that keeps the size, transposed convolutions to go up. It is written
-in plain torch because importing MONAI doubles the start-up time of a site (docs/decisions.md).
+Batch normalisation after every convolution, padding that keeps the size, transposed convolutions to go up. It is
+written in plain torch because importing MONAI doubles the start-up time of a site (docs/decisions.md).
 """
 
 import torch

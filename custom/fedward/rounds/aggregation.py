@@ -1,4 +1,4 @@
-"""From the sites' results to the next global model: guard and spool each result as it comes, weight and sum at the end."""
+"""From the sites' results to the next global model: guard and spool as they come, weight and sum at the end."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

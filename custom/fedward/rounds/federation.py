@@ -51,7 +51,7 @@ class OpenRound:
 
 
 class Federation:
-    """One run: its settings, its global model, its record. `about` goes into run.json (environment, versions, machine)."""
+    """One run: its settings, global model and record. `about` goes into run.json (environment, versions, machine)."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Federation:
         """End the round: take the outcome as the new global model, choose the best, write record and state."""
         current = self.round
         received = pool(e for e in (r["start"] for r in current.reports.values()) if e is not None)
-        silent = {site: "no answer in time" for site in current.asked - current.answers.keys() - current.failed.keys()}
+        silent = dict.fromkeys(current.asked - current.answers.keys() - current.failed.keys(), "no answer in time")
         record: Record = {
             "round": current.number,
             "kind": current.kind,

@@ -39,7 +39,7 @@ def decide(
         return Decision("wait")
     if len(answered) >= min_sites:
         return Decision("close", f"deadline of {deadline:g} s reached")
-    silent = {site: f"no answer within {deadline:g} s" for site in pending}
+    silent = dict.fromkeys(pending, f"no answer within {deadline:g} s")
     return Decision("fail", f"{_few(answered, min_sites)}: {_reasons({**failed, **silent})}")
 
 

@@ -5,8 +5,8 @@ A line of kind "training" holds
     started, ended  UTC time, ISO 8601;  seconds  wall time of the round
     asked         sites that were asked
     answers       site -> {arrived: s after the start, bytes, samples: training images, steps, train_seconds, loss: mean
-                  training loss, start: evaluation of the received model or null, end: evaluation of the site's own model
-                  after training or null} (an evaluation is `fedward.evaluation.Evaluation.to_dict()`)
+                  training loss, start: evaluation of the received model or null, end: evaluation of the site's own
+                  model after training or null} (an evaluation is `fedward.evaluation.Evaluation.to_dict()`)
     missing       site -> why it did not count (no answer in time, its own error)
     refused       site -> why its result was not accepted
     warnings      [{site, message}]: clipped or ignored claims

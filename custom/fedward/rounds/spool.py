@@ -1,4 +1,4 @@
-"""Results on disk: one file a site and round, read back tensor by tensor, so that memory does not grow with the sites."""
+"""Results on disk: one file a site, read back tensor by tensor, so that memory does not grow with the sites."""
 
 import shutil
 from collections.abc import Iterator, Mapping

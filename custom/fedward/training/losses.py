@@ -14,8 +14,8 @@ def bce(logits: Tensor, target: Tensor) -> Tensor:
 def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """1 - 2 sum(p t) / (sum p + sum t), over the whole batch, with p = sigmoid(logits) (Milletari 2016).
 
-    The batch counts as one image, because most slices have no tumour and their own Dice would be undefined. One pixel is
-    added above and below, so that an empty batch predicted empty costs nothing.
+    The batch counts as one image, because most slices have no tumour and their own Dice would be undefined. One pixel
+    is added above and below, so that an empty batch predicted empty costs nothing.
     """
     probability = logits.sigmoid()
     overlap = (probability * target).sum()

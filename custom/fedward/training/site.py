@@ -45,7 +45,7 @@ def join_site_images(parts: Sequence[SiteImages]) -> SiteImages:
 def load_site_images(
     site: str, config: SiteConfig, data_set: str, preprocessing: PreprocessingSettings, seed: int, workers: int = 1
 ) -> SiteImages:
-    """Read, preprocess (or take from the cache) and stack a site's images; DataError where there is none to train on."""
+    """Read, preprocess (or take from the cache) and stack a site's images; DataError where none is to train on."""
     reader = get_data_set(data_set)
     folder = config.data_folder(data_set)
     cases = reader.find_cases(folder)

@@ -11,6 +11,7 @@ from fedward.networks.checkpoint import load_model
 from fedward.preprocessing.cache import prepare_cases
 from fedward.rounds.run_folder import RunFolder, write_json
 from fedward.settings import RunSettings
+from fedward.simulation import CACHE
 from fedward.training.images import Images, stack_cases
 from fedward.training.segmentation import PatientScore, choose_device, evaluate_model, predict_masks
 
@@ -27,7 +28,7 @@ def load_test_images(
         return None
     reader = get_data_set(settings.data_set)
     cases = reader.find_cases(folder)
-    prepared = prepare_cases(reader, cases, settings.preprocessing, sites_folder / "cache" / "test", quiet=quiet)
+    prepared = prepare_cases(reader, cases, settings.preprocessing, sites_folder / CACHE, quiet=quiet)
     images = stack_cases(prepared)
     assert images is not None  # find_cases raises where there is no patient
     return images, cases

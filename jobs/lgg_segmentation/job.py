@@ -1,0 +1,14 @@
+"""Ten hospitals train a brain-tumour U-Net on LGG images. `python job.py --help` lists the options."""
+
+import sys
+
+import nvflare.recipe  # noqa: F401  (takes --export and --export-dir out of the arguments)
+
+from fedward.cli import run
+from fedward.job_command import training_command
+from fedward.lgg_segmentation import JOB_NAME, SETTINGS
+
+command = training_command(JOB_NAME, "Federated segmentation of lower-grade gliomas (LGG) with a U-Net.", SETTINGS)
+
+if __name__ == "__main__":
+    sys.exit(run(command))
