@@ -59,7 +59,7 @@ def test_values_outside_the_range_are_clipped():
 
 @pytest.mark.parametrize("shape", [(5, 5, 2), (5,), (2, 5, 5, 3)])
 def test_an_image_of_another_shape_is_refused(shape):
-    with pytest.raises(FedwardError, match="shape|must be"):
+    with pytest.raises(FedwardError, match=r"shape|must be"):
         overlay(np.zeros(shape), None, np.zeros((5, 5)))
 
 

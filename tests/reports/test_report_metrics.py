@@ -94,7 +94,7 @@ def test_representative_patients():
 
 def test_bootstrap_agrees_with_all_draws_of_three_patients():
     a, b = {"x": 0.9, "y": 0.5, "z": 0.4}, {"x": 0.6, "y": 0.5, "z": 0.5}
-    # All 27 equally likely samples with replacement of the differences .3, 0, -.1, sorted; their 2.5 % and 97.5 % points.
+    # All 27 equally likely draws of the differences .3, 0, -.1, sorted.
     means = sorted(sum(draw) / 3 for draw in itertools.product((0.3, 0.0, -0.1), repeat=3))
     difference, low, high = paired_bootstrap(a, b, draws=40_000)
     assert difference == pytest.approx(0.2 / 3)

@@ -36,6 +36,7 @@ STYLE = {
     "grid.color": "#e6eaee",
     "legend.frameon": False,
     "svg.hashsalt": "fedward",
+    "text.parse_math": False,  # a "$" in a hospital's name is a "$"
 }
 
 
@@ -54,7 +55,8 @@ def curves(records: Sequence[Record], best: int | None, rounds: int) -> str:
         dice_axes.set_ylim(0, 1)
         if best is not None:
             dice_axes.axvline(best, color=GREY, lw=1, ls=":", label=f"best round {best}")
-        dice_axes.legend(loc="lower right")
+        if dice_axes.get_legend_handles_labels()[0]:
+            dice_axes.legend(loc="lower right")
         for axes in (loss_axes, cost_axes, dice_axes):
             axes.set_xlabel("rounds completed")
             axes.set_xlim(-0.03 * rounds, 1.03 * rounds)
