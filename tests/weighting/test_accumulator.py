@@ -77,6 +77,11 @@ def test_integer_and_bool_buffers_take_the_maximum():
     assert result["bytes"].dtype == np.uint8
 
 
+def test_a_counter_keeps_the_dtype_of_the_reference():
+    updates = {"a": {"n": np.array(3, np.int32)}, "b": {"n": np.array(5, np.int32)}}
+    assert weighted_sum(updates, {"a": 0.5, "b": 0.5}, {"n": np.array(0, np.int64)})["n"].dtype == np.int64
+
+
 def variances(**moments):
     return {
         site: {"n.running_mean": np.array([mean], np.float32), "n.running_var": np.array([variance], np.float32)}
@@ -124,14 +129,14 @@ def slow_sum(updates, weights, key):
     return result
 
 
-@given(st.integers(1, 6), st.integers(0, 10**6))
-def test_the_sum_equals_the_exact_one_and_no_order_changes_a_bit(count, seed):
+@given(st.integers(1, 6), st.integers(0, 10**6), st.sampled_from([np.float32, np.float64]))
+def test_the_sum_equals_the_exact_one_and_no_order_changes_a_bit(count, seed, dtype):
     random = np.random.default_rng(seed)
     sites = [f"hospital-{number:02}" for number in range(1, count + 1)]
     raw = random.uniform(0, 1, count)
     weights = {site: float(w) for site, w in zip(sites, raw / raw.sum(), strict=True)}
-    updates = {site: state(seed + i) for i, site in enumerate(sites)}
-    reference = state(seed - 1 if seed else 1)
+    updates = {site: state(seed + i, dtype) for i, site in enumerate(sites)}
+    reference = state(seed, dtype)
     first = weighted_sum(updates, weights, reference)
     for key in (*SHAPES, "norm.running_mean", "norm.running_var"):
         np.testing.assert_allclose(first[key], slow_sum(updates, weights, key), rtol=1e-6, atol=1e-7)

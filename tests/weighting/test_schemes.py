@@ -172,6 +172,11 @@ class TestRules:
         weighed = play(name, [(0.6, 1, 1), (0.7, 1, 1)], samples=(100, 0, 0), strict=strict)
         assert weighed.weights == {SITES[0]: 1.0}
 
+    def test_r5_one_site_has_weight_one_whatever_the_coefficients_round_to(self):
+        scheme = make_scheme("dcew", 0.03185230357892013, 0.32348713192956485, 0.6446605648915149)
+        assert math.fsum(scheme.mix.values()) != 1
+        assert weigh(scheme, {"a": SiteClaim(7)}, History(), 1).weights == {"a": 1.0}
+
     @pytest.mark.parametrize("claims", [{}, claims_of(CE[0], samples=(0, 0, 0)), {"hospital-01": SiteClaim(-3)}])
     @pytest.mark.parametrize("name", SCHEMES)
     def test_r5_nobody_left_keeps_the_old_model(self, name, claims):

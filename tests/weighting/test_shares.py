@@ -134,6 +134,10 @@ def test_r3_a_rising_cost_counts_as_no_change():
     assert share.clipped == {"b": pytest.approx(-0.1), "c": pytest.approx(-0.05)}
 
 
+def test_no_change_is_not_reported_as_clipped():
+    assert shares.cost_drop(SIZES, named(0.6, 0.5, 0.4), named(0.4, 0.5, 0.4)).clipped == {}
+
+
 def test_a_strict_drop_can_leave_the_unit_interval():
     share = shares.cost_drop(SIZES, named(0.6, 0.5, 0.4), named(0.4, 0.6, 0.45), strict=True)
     assert_share(share, 4, -2, -1)

@@ -27,8 +27,8 @@ def check_update(update: Mapping[str, Any], reference: Mapping[str, Any]) -> Non
     extra = set(update) - set(reference)
     if extra:
         raise RefusedUpdate(f"{_named(extra)} not in the global model: {SAME_NETWORK}")
-    for key in sorted(reference):
-        _check_array(key, update[key], reference[key])
+    for key, expected in reference.items():
+        _check_array(key, update[key], expected)
 
 
 def _check_array(key: str, value: Any, expected: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from fedward.errors import UsageError
 from fedward.weighting import shares
 from fedward.weighting.claims import SiteClaim, SiteWarning, bounded
-from fedward.weighting.history import WINDOW, History
+from fedward.weighting.history import History
 from fedward.weighting.shares import Share
 
 CostReference = Literal["previous_round", "round_start"]
@@ -194,7 +194,7 @@ def _transformed(cost: float | None, scheme: Scheme) -> float | None:
 def _window(past: tuple[float | None, ...], cost: float | None) -> list[float] | None:
     """The PID window: past costs and the present one; missing where either is (R1)."""
     known = [value for value in past if value is not None]
-    return [*known, cost][-WINDOW:] if known and cost is not None else None
+    return [*known, cost] if known and cost is not None else None
 
 
 def _share_warnings(name: str, share: Share, everybody: bool, quiet: bool) -> list[SiteWarning]:
