@@ -61,6 +61,13 @@ def test_sites_may_send_another_precision():
     assert result["w"].tolist() == [2.0]
 
 
+def test_numpy_scalars_stand_for_arrays_without_dimensions():
+    updates = {"a": {"w": np.float32(1), "n": np.int64(4)}, "b": {"w": np.float32(2), "n": np.int64(3)}}
+    result = weighted_sum(updates, {"a": 0.5, "b": 0.5}, {"w": np.float32(0), "n": np.array(0)})
+    assert all(isinstance(value, np.ndarray) and value.shape == () for value in result.values())
+    assert (result["w"], result["n"]) == (1.5, 4)
+
+
 def test_integer_and_bool_buffers_take_the_maximum():
     reference = {"n": np.array(0, np.int64), "flags": np.zeros(2, bool), "bytes": np.zeros(2, np.uint8)}
     updates = {

@@ -28,6 +28,7 @@ def changed(**changes):
         changed(conv__weight=np.full((2, 3), -3e38)),
         changed(norm__running_var=np.zeros(2, np.float32)),
         changed(norm__num_batches_tracked=np.array(9, np.int64)),
+        changed(norm__num_batches_tracked=REFERENCE["norm.num_batches_tracked"] + 1),  # a NumPy scalar
     ],
 )
 def test_an_update_that_fits_is_accepted(update):

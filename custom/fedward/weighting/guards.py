@@ -32,7 +32,7 @@ def check_update(update: Mapping[str, Any], reference: Mapping[str, Any]) -> Non
 
 
 def _check_array(key: str, value: Any, expected: Any) -> None:
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray | np.generic):  # arithmetic turns a 0-d array into a scalar
         raise RefusedUpdate(f"{key} is a {type(value).__name__}, no NumPy array: {SAME_NETWORK}")
     if value.shape != expected.shape:
         raise RefusedUpdate(f"{key} has shape {value.shape}, expected {expected.shape}: {SAME_NETWORK}")
@@ -48,7 +48,7 @@ def _check_array(key: str, value: Any, expected: Any) -> None:
             f"{key} has {bad} of {value.size} values that are not finite in {expected.dtype}: "
             "training diverged; lower the learning rate or look at the site's images"
         )
-    if key.rpartition(".")[2] == "running_var" and np.any(value < 0):
+    if key.rpartition(".")[2] == "running_var" and np.any(np.less(value, 0)):
         raise RefusedUpdate(f"{key} has a negative variance: {SAME_NETWORK}")
 
 
