@@ -41,7 +41,7 @@ def prepare_volume(volume: Volume, settings: PreprocessingSettings) -> PreparedC
         DataError: the arrays do not fit together, or there is no FLAIR channel to choose.
         FedwardError: the bias field method is not installed.
     """
-    image = _channels_first(volume, settings)
+    image = select_channels(volume, settings)
     head = head_mask(image)
     notes: tuple[str, ...] = ()
     if settings.bias_field != "none":
@@ -60,7 +60,7 @@ def prepare_volume(volume: Volume, settings: PreprocessingSettings) -> PreparedC
     )
 
 
-def _channels_first(volume: Volume, settings: PreprocessingSettings) -> NDArray[np.float32]:
+def select_channels(volume: Volume, settings: PreprocessingSettings) -> NDArray[np.float32]:
     """Image (S, H, W, C) -> a float32 copy (S, C, H, W) with the channels that were asked for."""
     image, mask = volume.image, volume.mask
     if image.ndim != 4 or 0 in image.shape or image.shape[:3] != mask.shape:
