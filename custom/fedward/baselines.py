@@ -1,8 +1,8 @@
 """What federation is compared with: all training images in one place, and each hospital on its own.
 
 Both are federations of one site in the plain loop, so they run the same trainer with the same seeds. Centralised
-training takes as many optimiser steps a round as the hospitals take together, and keeps its optimiser from round to round; a
-hospital alone does exactly what it would have done in the federation.
+training takes as many optimiser steps a round as the hospitals take together, and keeps its optimiser from round to
+round; a hospital alone does exactly what it would have done in the federation.
 """
 
 from collections.abc import Callable, Mapping

@@ -29,7 +29,7 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
         help=f"{title}\n\n"
         "\b\nExamples:\n"
         "  job.py --scheme dcew --rounds 25 --sites SITES --env sim --out RUN\n"
-        "  job.py --mode central --env loop --sites SITES --out RUN\n"
+        "  job.py --mode central --sites SITES --out RUN\n"
         "  job.py --scheme fedavg --export --export-dir DIR",
         epilog="--export writes the FLARE job folder instead of running it, to --export-dir DIR (./fl_job); "
         "it needs no data. SITES is made by fedward partition.",
@@ -38,7 +38,9 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
     @click.option("--out", type=click.Path(path_type=Path), help="Run folder to make; its last part names the run.")
     @click.option("--mode", type=click.Choice(MODES), default="federated", help="Central and local are baselines.")
     @click.option(
-        "--env", type=click.Choice(ENVIRONMENTS), default="sim", help="FLARE simulator, or one plain process."
+        "--env",
+        type=click.Choice(ENVIRONMENTS),
+        help="FLARE simulator, or one plain process. [default: sim; baselines: loop]",
     )
     @click.option(
         "--scheme", type=click.Choice(list(SCHEMES)), default=aggregation.scheme, help="Weighting of the sites."
@@ -116,8 +118,10 @@ def _settings(job_name: str, defaults: RunSettings, options: dict[str, Any], exp
                 raise UsageError(f"--{needed.removesuffix('_folder')} is missing (see --help); --export needs none")
     if options["local_epochs"] and options["local_steps"]:
         raise UsageError("give --local-epochs or --local-steps, not both")
+    if options["env"] is None:
+        options["env"] = "sim" if options["mode"] == "federated" else "loop"
     if options["mode"] != "federated" and options["env"] != "loop":
-        raise UsageError(f"--mode {options['mode']} has no network to simulate: add --env loop")
+        raise UsageError(f"--mode {options['mode']} has no network to simulate: leave --env out, or give loop")
     if options["sites_folder"] is not None:
         sites = find_sites(options["sites_folder"])
     else:

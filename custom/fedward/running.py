@@ -51,7 +51,9 @@ def run_and_report(
     from fedward.training.site import check_site
 
     if folder.finished():
-        raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+        if folder.test.exists():
+            raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+        return _complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
     partition = read_partition(sites_folder)
     configs = {site: simulation_config(sites_folder, site, threads, device) for site in settings.sites}
     for site, config in configs.items():

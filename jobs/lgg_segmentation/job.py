@@ -1,8 +1,13 @@
 """Ten hospitals train a brain-tumour U-Net on LGG images. `python job.py --help` lists the options."""
 
 import sys
+import warnings
 
-import nvflare.recipe  # noqa: F401  (takes --export and --export-dir out of the arguments)
+with (
+    warnings.catch_warnings()
+):  # on import, FLARE takes --export and --export-dir out of the arguments, and warns of it
+    warnings.simplefilter("ignore", UserWarning)
+    import nvflare.recipe  # noqa: F401
 
 from fedward.cli import run
 from fedward.job_command import training_command
