@@ -77,17 +77,20 @@ def test_gap_differences_and_rounds_by_hand(tmp_path):
     assert found["central"].bytes == 0
 
 
-def test_no_share_of_a_gap_that_may_be_nothing(tmp_path):
-    mixed = {"CS1": 0.9, "CS2": 0.5, "DU1": 0.7, "DU2": 0.6}
-    comparison = compare_runs(
-        [
-            load_run(finished_run(tmp_path / "cl", "central", mixed)),
-            load_run(finished_run(tmp_path / "fa", "fedavg", PATIENTS)),
-            load_run(finished_run(tmp_path / "dc", "dcew", better(0.04))),
-        ]
-    )
+@pytest.mark.parametrize(
+    "central",
+    [{"CS1": 0.9, "CS2": 0.5, "DU1": 0.7, "DU2": 0.6}, better(-0.1)],
+    ids=["the interval includes 0", "centralised is worse"],
+)
+def test_no_share_of_a_gap_that_is_none(tmp_path, central):
+    roots = [
+        finished_run(tmp_path / "cl", "central", central),
+        finished_run(tmp_path / "fa", "fedavg", PATIENTS),
+        finished_run(tmp_path / "dc", "dcew", better(0.04)),
+    ]
+    comparison = compare_runs([load_run(root) for root in roots])
     assert all(row.gap is None for row in comparison.rows)
-    assert any("includes 0" in note for note in comparison.notes)
+    assert any("there is no gap" in note for note in comparison.notes)
 
 
 def test_folds_are_put_together_and_seeds_averaged(tmp_path):

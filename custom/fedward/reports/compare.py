@@ -55,8 +55,8 @@ class Difference:
     high: float
 
     @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
+    def above_zero(self) -> bool:
+        return self.low > 0
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _row(
     assert worst is not None  # check_tested: there are patients
     method = group[0].method
     mean = statistics.fmean(own.values())
-    closable = gap is not None and gap.excludes_zero and label not in (CENTRAL, REFERENCE)
+    closable = gap is not None and gap.above_zero and label not in (CENTRAL, REFERENCE)
     return MethodRow(
         method=method,
         title=TITLES.get(method, method) + label.removeprefix(method),
@@ -220,6 +220,8 @@ def _notes(methods: Methods, gap: Difference | None) -> list[str]:
         notes.append("Without a centralised run there are no rounds to 95 % and no share of the gap.")
     if REFERENCE not in methods:
         notes.append("Without a FedAvg run there are no differences to FedAvg and no share of the gap.")
-    if gap and not gap.excludes_zero:
-        notes.append("The interval of centralised − FedAvg includes 0: there is no gap to give a closed share of.")
+    if gap and not gap.above_zero:
+        notes.append(
+            "Centralised training is not clearly better than FedAvg: there is no gap to give a closed share of."
+        )
     return notes

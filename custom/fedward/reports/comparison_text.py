@@ -55,7 +55,7 @@ MORE_DEFINITIONS = {
     "minus FedAvg": "difference of mean patient Dice with the 95 % interval of a paired bootstrap over patients "
     "(10,000 draws, seeds averaged); an interval that includes 0 decides nothing",
     "gap closed": "(method − FedAvg) / (centralised − FedAvg) of mean patient Dice, given only where the interval of "
-    "centralised − FedAvg excludes 0",
+    "centralised − FedAvg lies above 0",
 }
 
 
