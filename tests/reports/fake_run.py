@@ -118,8 +118,17 @@ def fake_partition(test_patients: int = 22) -> dict[str, Any]:
             "slices_with_tumour": {use: 8 * n for use, n in patients.items()},
         }
     test = {"patients": test_patients, "slices": 22 * test_patients, "slices_with_tumour": 8 * test_patients}
+    warning = f"{NO_VALIDATION} has one patient: it trains only"
     settings = {"sites": 10, "by": "institution", "alpha": None, "fold": 0, "folds": 5, "server_patients": 0}
-    return {"data_set": "lgg", "seed": 0, "settings": settings, "sites": sites, "test": test, "server": None}
+    return {
+        "data_set": "lgg",
+        "seed": 0,
+        "settings": settings,
+        "sites": sites,
+        "test": test,
+        "server": None,
+        "warnings": [warning],
+    }
 
 
 def write_fake_run(

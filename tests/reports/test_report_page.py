@@ -132,6 +132,7 @@ def test_refused_missing_and_warnings(page):
         ["refused", "hospital-09", "5", "values that are not finite in down1.conv.weight"],
         ["missing", "hospital-04", "3", "no answer within 600 s"],
         ["warning", "hospital-06", "2–3, 8", "Dice ratio 14.2 clipped to 10"],
+        ["partition", "–", "–", "hospital-07 has one patient: it trains only"],
     ]
 
 
@@ -240,7 +241,8 @@ def test_local_run_puts_its_hospitals_together(tmp_path):
     assert run_data.records[0]["received"]["true_positive"] == sum(both)
     page = page_of(root)
     assert "each hospital alone" in page.text["header"]
-    assert "No model was averaged yet" in page.text["weights"]
+    assert "Nothing was averaged" in page.text["weights"]
+    assert "the hospitals' own models reach on average a pooled" in page.text["summary"]
 
 
 def test_central_run_lists_only_who_took_part(tmp_path):
@@ -292,6 +294,7 @@ def test_remarks_put_equal_events_together():
     ]
     found = remarks(rows)
     assert [(r.kind, r.site, r.rounds) for r in found] == [("missing", "b", (1, 2, 4)), ("warning", "", (1, 2, 4))]
+    assert remarks([], ["one patient"])[0].message == "one patient"
 
 
 @pytest.mark.parametrize(("rounds", "text"), [((), ""), ((4,), "4"), ((3, 1, 2, 7, 9, 10), "1–3, 7, 9–10")])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 GREY, PALE = "#5f6b76", "#cfd8e0"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,
@@ -56,7 +56,7 @@ def curves(records: Sequence[Record], best: int | None, rounds: int) -> str:
         if best is not None:
             dice_axes.axvline(best, color=GREY, lw=1, ls=":", label=f"best round {best}")
         if dice_axes.get_legend_handles_labels()[0]:
-            dice_axes.legend(loc="lower right")
+            dice_axes.legend(loc="upper left")  # the curves rise: the corner is free
         for axes in (loss_axes, cost_axes, dice_axes):
             axes.set_xlabel("rounds completed")
             axes.set_xlim(-0.03 * rounds, 1.03 * rounds)
@@ -147,6 +147,7 @@ def holdings(sites: Mapping[str, dict[str, Any]], test_patients: int) -> str:
             axes.set_ylim(bars - 0.4, -0.6)
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
         return _data_address(figure)
 
@@ -165,7 +166,9 @@ def patient_dots(dice: Mapping[str, float], institution: Mapping[str, str]) -> s
             mean = sum(values) / len(values)
             axes.hlines(mean, column - 0.28, column + 0.28, color=ORANGE, lw=2)
             axes.annotate(f"{mean:.2f}", (column + 0.31, mean), va="center", color=ORANGE, size=9)
-        axes.set_xticks(range(len(names)), [f"{n}\n{len(groups[n])} patients" for n in names])
+        axes.set_xticks(
+            range(len(names)), [f"{n}\n{len(groups[n])} patient{'s'[: len(groups[n]) != 1]}" for n in names]
+        )
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.set_ylim(-0.03, 1.03)
         axes.grid(axis="x", visible=False)

@@ -40,7 +40,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Remark:
-    """The same event at one site, in one or more rounds. `kind`: "missing", "refused" or "warning"."""
+    """The same event at one site, in one or more rounds. `kind`: "missing", "refused", "warning" or "partition"."""
 
     kind: str
     site: str
@@ -98,8 +98,11 @@ def _measured(evaluation: dict[str, Any] | None) -> Measured:
     return Measured(number(evaluation.get("cost")), number(evaluation.get("quality")), evaluation_iou(evaluation))
 
 
-def remarks(records: Iterable[Record]) -> list[Remark]:
-    """Missing, refused and warned-about results, equal ones of several rounds together, worst kind first."""
+def remarks(records: Iterable[Record], partition_warnings: Iterable[str] = ()) -> list[Remark]:
+    """Missing, refused and warned-about results, equal ones of several rounds together, worst kind first.
+
+    Warnings of the partition come last and belong to no round.
+    """
     found: dict[tuple[str, str, str], set[int]] = {}
     for record in records:
         events = [("missing", s, why) for s, why in (record.get("missing") or {}).items()]
@@ -109,7 +112,8 @@ def remarks(records: Iterable[Record]) -> list[Remark]:
             found.setdefault((kind, str(site), str(message)), set()).add(record["round"])
     order = ("refused", "missing", "warning")
     rows = [Remark(*key, tuple(sorted(rounds))) for key, rounds in found.items()]
-    return sorted(rows, key=lambda r: (order.index(r.kind), r.rounds[0], r.site, r.message))
+    rows.sort(key=lambda r: (order.index(r.kind), r.rounds[0], r.site, r.message))
+    return rows + [Remark("partition", "", str(message), ()) for message in partition_warnings]
 
 
 def round_ranges(rounds: Iterable[int]) -> str:

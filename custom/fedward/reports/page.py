@@ -1,6 +1,7 @@
 """One self-contained HTML page about a run, whatever state the run is in."""
 
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,14 @@ def render(run: Run) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "show": show,
         "percent": lambda v: "–" if v is None else f"{100 * v:.1f} %",
         "size": decimal,
         "duration": duration,
         "ranges": round_ranges,
     }
+    environment.filters.update(filters)
     return environment.from_string(template.PAGE).render(_content(run))
 
 
@@ -78,7 +80,7 @@ def _content(run: Run) -> dict[str, Any]:
     training = training_records(run.records)
     weighted = [r for r in training if r.get("weights")]
     validated = best_validation(run.records)
-    best = run.best_round if run.best_round is not None or not validated else validated[0]
+    best = validated[0] if run.best_round is None and validated and run.method != "local" else run.best_round
     curve = global_curve(run.records)
     last = curve[-1][1] if curve else {}
     state = str(run.info.get("state"))
@@ -110,7 +112,7 @@ def _content(run: Run) -> dict[str, Any]:
         "shares": charts.last_shares(weighted[-1], run.sites) if weighted else "",
         "hospitals": hospital_rows(run),
         "holdings": charts.holdings(sites, held_for_test(run)) if sites else "",
-        "remarks": remarks(run.records),
+        "remarks": remarks(run.records, run.partition.get("warnings") or ()),
         "settings": settings_groups(run),
     }
 
@@ -148,9 +150,12 @@ def headline(run: Run, results: dict[str, FinalMetrics]) -> str:
     """The one sentence to take away, with the number of patients it rests on."""
     chosen = results.get("best") or next(iter(results.values()), None)
     if chosen and chosen.dice is not None:
+        which = f"the model of round {show(chosen.round)} reaches"
+        if run.method == "local":
+            which = "the hospitals' own models reach on average"
         return (
-            f"On {chosen.patients} test patients no hospital trained on, the model of round {show(chosen.round)} "
-            f"reaches a pooled tumour Dice of {show(chosen.dice)} and an IoU of {show(chosen.iou)}."
+            f"On {chosen.patients} test patients no hospital trained on, {which} "
+            f"a pooled tumour Dice of {show(chosen.dice)} and an IoU of {show(chosen.iou)}."
         )
     best = best_validation(run.records)
     if best:

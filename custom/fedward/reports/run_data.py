@@ -38,9 +38,9 @@ class Run:
 
     @property
     def best_round(self) -> int | None:
-        """The round of the best model, as the run chose it."""
+        """The round of the best model, as the run chose it; None for hospitals that each chose their own."""
         chosen = self.info.get("best_round")
-        return chosen if isinstance(chosen, int) else None
+        return chosen if isinstance(chosen, int) and self.method != "local" else None
 
     @property
     def rounds(self) -> int:
@@ -101,14 +101,15 @@ def _records(path: Path) -> list[Record]:
 
 
 def _merged(runs: list[list[Record]]) -> list[Record]:
-    """The records of hospitals that each trained alone, as if their rounds had been one run's; no weights or shares.
+    """The records of hospitals that each trained alone, as if their rounds had been one run's.
 
-    `received` then pools each hospital's own model on its own images.
+    `received` then pools each hospital's own model on its own images. Weights, shares and the warnings about them mean
+    nothing for one hospital and are left out.
     """
     merged: dict[tuple[str, int], Record] = {}
     for record in (r for records in runs for r in records):
         key = (record["kind"], record["round"])
-        nothing = {"asked": [], "answers": {}, "weights": {}, "shares": {}, "seconds": 0}
+        nothing = {"asked": [], "answers": {}, "weights": {}, "shares": {}, "warnings": [], "seconds": 0}
         whole = merged.setdefault(key, {**record, **nothing})
         whole["asked"] = [*whole["asked"], *(record.get("asked") or ())]
         whole["answers"] = {**whole["answers"], **record["answers"]}

@@ -77,7 +77,7 @@ PAGE = """<!DOCTYPE html>
 <section id="results"><h2>Final result</h2>
 {% if results %}
 <div class="wide"><table>
-<thead><tr><th class="left">global model</th><th>round</th><th>pooled IoU</th><th>pooled Dice</th>
+<thead><tr><th class="left">model</th><th>round</th><th>pooled IoU</th><th>pooled Dice</th>
 <th>mean patient Dice</th><th>median patient Dice</th><th>worst hospital</th>
 <th>patients</th><th>images</th></tr></thead>
 <tbody>{% for row in results %}<tr><th>{{ row.name }}</th><td>{{ row.m.round|show }}</td><td>{{ row.m.iou|show }}</td>
@@ -118,7 +118,8 @@ style="background:#fff;border:1px solid #999"></span>both.</p>
 <figcaption>× result refused, – no result in time; neither counts in that round.</figcaption></figure>
 {% if shares %}<h3>What the last weights are made of</h3>
 <figure><img src="{{ shares }}" alt="Shares and weights of the last round"></figure>{% endif %}
-{% else %}<p>No model was averaged yet.</p>{% endif %}
+{% else %}<p>{% if run.federated %}No model was averaged yet.{% else %}Nothing was averaged in this run.{% endif %}</p>
+{% endif %}
 </section>
 
 <section id="hospitals"><h2>Hospitals</h2>
@@ -134,7 +135,8 @@ style="background:#fff;border:1px solid #999"></span>both.</p>
 </td><td>{{ h.validation|show }}</td><td>{{ h.samples|show }}</td><td>{{ h.validation_images|show }}</td>
 <td>{{ h.start.cost|show }}</td><td>{{ h.start.dice|show }}</td><td>{{ h.start.iou|show }}</td>
 <td>{{ h.end.cost|show }}</td><td>{{ h.end.dice|show }}</td><td>{{ h.end.iou|show }}</td>
-<td>{{ h.weight|percent }}</td><td>{{ h.counted }} of {{ h.asked }}</td><td>{{ h.bytes|size }}</td>
+<td>{{ h.weight|percent }}</td><td>{{ h.counted if run.federated else h.answered }} of {{ h.asked }}</td>
+<td>{% if run.federated %}{{ h.bytes|size }}{% else %}–{% endif %}</td>
 <td>{{ h.train_seconds|duration }}</td></tr>{% endfor %}</tbody>
 <caption>Costs, Dice and IoU on the hospital's own validation images, in the last round that has them; a hospital with
 one patient has none. “rounds”: those whose average holds its model, of those it was asked in.</caption>
@@ -147,8 +149,9 @@ one patient has none. “rounds”: those whose average holds its model, of thos
 <section id="remarks"><h2>Warnings, refusals and missing results</h2>
 {% if remarks %}<div class="wide"><table><thead><tr><th class="left">what</th><th class="left">hospital</th>
 <th class="left">rounds</th><th class="left">why</th></tr></thead>
-<tbody>{% for r in remarks %}<tr><th>{{ r.kind }}</th><td class="left">{{ r.site or "all" }}</td>
-<td class="left">{{ r.rounds|ranges }}</td><td class="text">{{ r.message }}</td></tr>{% endfor %}</tbody></table></div>
+<tbody>{% for r in remarks %}<tr><th>{{ r.kind }}</th><td class="left">{{ r.site or "–" }}</td>
+<td class="left">{{ r.rounds|ranges or "–" }}</td>
+<td class="text">{{ r.message }}</td></tr>{% endfor %}</tbody></table></div>
 {% else %}<p>None.</p>{% endif %}
 </section>
 
