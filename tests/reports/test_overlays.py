@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from fedward.errors import FedwardError
-from fedward.reports.overlays import BOTH, PREDICTION, TRUTH, outline, overlay, read_overlays, save_overlays
+from fedward.reports.overlays import BOTH, BRIGHTEST, PREDICTION, TRUTH, outline, overlay, read_overlays, save_overlays
 
 
 def square(size: int, low: int, high: int) -> np.ndarray:
@@ -47,14 +47,14 @@ def test_channel_order_and_missing_truth():
     empty = np.zeros((8, 8), dtype=bool)
     last = overlay(image, None, empty)
     np.testing.assert_array_equal(last, overlay(image.transpose(2, 0, 1), None, empty))
-    np.testing.assert_array_equal(last[..., 0], np.rint(image[..., 1] * 255))  # FLAIR
+    np.testing.assert_array_equal(last[..., 0], np.rint(image[..., 1].astype(np.float32) * BRIGHTEST))  # FLAIR
     assert overlay(image[..., 0], None, empty, scale=3).shape == (24, 24, 3)
 
 
 def test_values_outside_the_range_are_clipped():
     image = np.array([[-1.0, 2.0], [np.nan, np.inf]])
     picture = overlay(image, None, np.zeros((2, 2), dtype=bool))
-    np.testing.assert_array_equal(picture[..., 0], [[0, 255], [0, 255]])
+    np.testing.assert_array_equal(picture[..., 0], [[0, BRIGHTEST], [0, BRIGHTEST]])
 
 
 @pytest.mark.parametrize("shape", [(5, 5, 2), (5,), (2, 5, 5, 3)])

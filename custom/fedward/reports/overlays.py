@@ -14,6 +14,7 @@ from fedward.rounds.run_folder import write_bytes
 TRUTH = (0, 230, 118)
 PREDICTION = (255, 64, 255)
 BOTH = (255, 255, 255)
+BRIGHTEST = 190  # of the image, so that an outline shows on a bright tumour too
 PICTURE_HEIGHT = 384
 FLAIR = 1
 
@@ -34,7 +35,7 @@ def overlay(image: ArrayLike, truth: ArrayLike | None, prediction: ArrayLike, sc
     for name, mask in masks.items():
         if mask.shape != grey.shape:
             raise FedwardError(f"the {name} mask has shape {mask.shape} but the image {grey.shape}: they must be equal")
-    picture = np.repeat(_enlarge(np.rint(grey * 255).astype(np.uint8), scale)[..., None], 3, axis=2)
+    picture = np.repeat(_enlarge(np.rint(grey * BRIGHTEST).astype(np.uint8), scale)[..., None], 3, axis=2)
     edges = {name: outline(_enlarge(mask, scale), max(1, scale // 2)) for name, mask in masks.items()}
     picture[edges["prediction"]] = PREDICTION
     if "truth" in edges:
