@@ -29,7 +29,6 @@ Examples:
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a before/after picture (PNG) of a patient.")
 @click.option("--patient", help="The patient in the picture.  [default: the first]")
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Processes; 0: one per core.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(
     data_set: str,
     folder: Path,
@@ -40,7 +39,6 @@ def command(
     picture: Path | None,
     patient: str | None,
     workers: int,
-    quiet: bool,
 ) -> None:
     """Prepare the images of DATA_SET (lgg) in DIR: correct the bias field, normalise, resize, and cache the result.
 
@@ -62,7 +60,7 @@ def command(
     if shown is None:
         raise UsageError(f"{folder} holds no patient {patient!r}: the first is {cases[0].patient!r}")
 
-    prepared = prepare_cases(chosen, cases, settings, cache, workers, quiet)
+    prepared = prepare_cases(chosen, cases, settings, cache, workers)
     slices = sum(len(case.mask) for case in prepared)
     tumour = sum(int(case.mask.any(axis=(1, 2)).sum()) for case in prepared)
     click.echo(

@@ -45,7 +45,7 @@ def estimate_bias_field(
     change from slice to slice cannot be told from anatomy). Below 5 slices the fit along z is not reliable (it made
     some phantoms worse), and each slice is corrected for itself. Three levels and not four, because a finer mesh
     follows the anatomy. Figures in docs/preprocessing.md. Outside the head the field is held within its range in the
-    head, so that air does not become bright. A head too small to carry a field gives ones.
+    head, so that air does not become bright. A head too small to carry a field, or without contrast, gives ones.
 
     Raises:
         UsageError: unknown method.
@@ -58,7 +58,7 @@ def estimate_bias_field(
         raise DataError(f"bias field: volume {volume.shape} and mask {mask.shape} must be the same (slices, H, W)")
     if not (np.isfinite(volume).all() and (volume >= 0).all()):
         raise DataError("bias field: the volume holds negative, NaN or infinite values: check the images")
-    if method == "none" or _samples(mask) < SMALLEST_HEAD or not volume[mask].any():
+    if method == "none" or not _shows_a_field(volume, mask):
         return np.ones(volume.shape, np.float32)
     estimate = _n4 if method == "n4" else _n3
     # Both methods take logarithms, so values must be at least 1; scaling first makes the result free of the unit.
@@ -68,7 +68,7 @@ def estimate_bias_field(
     else:
         field = np.ones(volume.shape, np.float32)
         for number, (plane, head) in enumerate(zip(positive, mask, strict=True)):
-            if _samples(head) >= SMALLEST_HEAD:
+            if _shows_a_field(plane, head):
                 found = estimate(plane, head)
                 field[number] = found / found[head].mean()
     inside = field[mask]
@@ -86,6 +86,13 @@ def _samples(mask: NDArray[np.bool_]) -> int:
     """Head voxels (S, H, W) or pixels (H, W) that are left after shrinking in plane."""
     factor = _shrink_factor(mask)
     return int(mask[..., factor // 2 :: factor, factor // 2 :: factor].sum())
+
+
+def _shows_a_field(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> bool:
+    if _samples(mask) < SMALLEST_HEAD:
+        return False
+    inside = image[mask]
+    return float(inside.max()) > float(inside.min())  # N4 invents a field in a constant image
 
 
 def _n4(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
