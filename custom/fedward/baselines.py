@@ -18,7 +18,7 @@ from fedward.rounds.run_folder import RunFolder, write_json
 from fedward.settings import RunSettings
 from fedward.training.segmentation import choose_device, steps_per_round
 from fedward.training.site import Site, SiteImages, join_site_images
-from fedward.training.test_set import MODELS, draw_overlays, load_test_images, patient_entries, score_model
+from fedward.training.test_set import MODELS, load_test_images, patient_entries, score_model
 
 CENTRAL = "central"
 OnRecord = Callable[[Record], None]
@@ -83,10 +83,6 @@ def write_local_test(
             },
         }
     write_json(folder.test, {"data_set": settings.data_set, "models": models})
-    own = RunFolder(folder.root / sites[0])
-    draw_overlays(
-        folder, own.model("best"), images, {p: v["dice"] for p, v in models["best"]["per_patient"].items()}, device
-    )
     return True
 
 

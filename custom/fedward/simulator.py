@@ -42,6 +42,7 @@ def simulate(
     """
     command = [sys.executable, "-m", "fedward.flare.simulate", str(job), str(workspace), ",".join(sites)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    _resume(folder)
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -51,14 +52,17 @@ def simulate(
             env=environment,
             start_new_session=True,
         )
+    family = {psutil.Process(process.pid)}
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end must stop the sites too
     try:
-        _follow(process, folder, round_deadline, log_file, on_record)
+        _follow(process, family, folder, round_deadline, log_file, on_record)
     except KeyboardInterrupt:
-        _stop(process)
+        _stop(process, family)
         _mark(folder, "interrupted", "interrupted by the user")
         raise
     finally:
-        _stop(process)
+        _stop(process, family)
+        signal.signal(signal.SIGTERM, before)
     state, message = _state(folder)
     if state == "running":
         message = f"the simulator ended with exit code {process.returncode} before the run was over"
@@ -69,6 +73,7 @@ def simulate(
 
 def _follow(
     process: subprocess.Popen[bytes],
+    family: set[psutil.Process],
     folder: RunFolder,
     round_deadline: float,
     log_file: Path,
@@ -78,6 +83,8 @@ def _follow(
     shown, last_change, over_since = 0, time.monotonic(), None
     while process.poll() is None:
         time.sleep(POLL_SECONDS)
+        with contextlib.suppress(psutil.NoSuchProcess):  # remembered now: a site whose parent dies is nobody's child
+            family.update(psutil.Process(process.pid).children(recursive=True))
         for record in read_records(folder.rounds)[shown:]:
             on_record(record)
             shown += 1
@@ -118,17 +125,21 @@ def _mark(folder: RunFolder, state: str, message: str) -> None:
             write_json(folder.run, {**run, "state": state, "error": {"message": message, "site": None}})
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the simulator and every process it started (sites have groups of their own): politely, then for good."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.send_signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=5)
-        for member in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
+def _resume(folder: RunFolder) -> None:
+    """Let an interrupted run count as running again, or its old state would be taken for this one's end."""
+    if folder.run.is_file():
+        write_json(folder.run, {**read_json(folder.run), "state": "running", "error": None})
+
+
+def _stop(process: subprocess.Popen[bytes], family: set[psutil.Process]) -> None:
+    """End the simulator and every process it started: politely, then for good."""
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
     process.wait()
 
 

@@ -28,7 +28,9 @@ def correct_bias_field(
 def why_left_as_it_is(mask: NDArray[np.bool_]) -> str | None:
     """The reason why a volume with this head mask (S, H, W) is not corrected, or None where it is."""
     samples = _samples(mask)
-    return f"the head has {samples} samples, fewer than {SMALLEST_HEAD}" if samples < SMALLEST_HEAD else None
+    if samples >= SMALLEST_HEAD:
+        return None
+    return f"the head is too small ({samples} samples after shrinking, {SMALLEST_HEAD} are needed)"
 
 
 def estimate_bias_field(
@@ -79,7 +81,8 @@ def estimate_bias_field(
 
 
 def _shrink_factor(mask: NDArray[np.bool_]) -> int:
-    return max(1, round(int(max(mask.shape[-2:])) / GRID))
+    height, width = mask.shape[-2:]
+    return max(1, min(round(max(height, width) / GRID), min(height, width) // 4))  # a narrow side keeps 4 samples
 
 
 def _samples(mask: NDArray[np.bool_]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -166,7 +167,13 @@ class SegmentationTrainer:
             )
         if self.keep_optimizer:
             self._optimizer_state = optimizer.state_dict()
-        return TrainingResult(get_parameters(self.model), samples, steps, time.monotonic() - started, mean_loss)
+        own = get_parameters(self.model)
+        broken = [key for key, value in own.items() if not np.isfinite(value).all()]
+        if broken:  # the last step can do this after a finite loss; such an update must not leave the site
+            raise FedwardError(
+                f"{self.site}, round {round_number}: training made {broken[0]} infinite or NaN; lower the learning rate"
+            )
+        return TrainingResult(own, samples, steps, time.monotonic() - started, mean_loss)
 
     def evaluate(self, parameters: Parameters, on: str = "validation") -> Evaluation | None:
         """Measure `parameters` on the site's own validation (or training) images; None where there are none."""
