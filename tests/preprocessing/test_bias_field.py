@@ -79,7 +79,7 @@ def test_a_tiny_head_is_left_as_it_is_with_the_reason(method):
     head = np.zeros((8, 64, 64), bool)
     head[3, 20:26, 20:26] = True
     assert np.array_equal(correct_bias_field(volume, head, method), volume)
-    assert "samples, fewer than" in why_left_as_it_is(head)
+    assert "the head is too small" in why_left_as_it_is(head)
     assert why_left_as_it_is(np.ones((8, 64, 64), bool)) is None
 
 
@@ -89,6 +89,14 @@ def test_a_black_or_constant_channel_stays_finite():
     for slices in (2, 6):
         constant = np.full((slices, 48, 48), 9, np.float32)
         assert np.array_equal(correct_bias_field(constant, head[:slices], "n4"), constant)
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 20), (1, 1, 1), (6, 24, 300), (6, 300, 10), (6, 300, 2), (5, 16, 16)])
+def test_unusual_shapes_stay_finite(shape):
+    volume = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    corrected = correct_bias_field(volume, volume > 25, "n4")
+    assert corrected.shape == shape
+    assert np.isfinite(corrected).all()
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])

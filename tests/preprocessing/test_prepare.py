@@ -53,7 +53,7 @@ def test_a_volume_that_cannot_be_corrected_says_so():
     volume = Volume("P2", np.zeros((4, 40, 30, 3), np.uint8), np.zeros((4, 40, 30), bool))
     case = prepare_volume(volume, PreprocessingSettings("n4", image_size=16))
     assert not case.image.any()
-    assert case.notes == ("bias field left as it is: the head has 0 samples, fewer than 40",)
+    assert case.notes == ("bias field left as it is: the head is too small (0 samples after shrinking, 40 are needed)",)
 
 
 def test_the_volume_given_is_not_changed():
