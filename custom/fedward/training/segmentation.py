@@ -148,7 +148,7 @@ class SegmentationTrainer:
         steps = steps_per_round(samples, settings)
         total = torch.zeros((), device=self.device)
         for index in batches(samples, steps, settings.batch_size, generator):
-            image, mask = self._batch(self.train_images, index)
+            image, mask = self.batch(self.train_images, index)
             if settings.augment:
                 image, mask = augment(image, mask, generator)
             image = image.contiguous(memory_format=torch.channels_last)
@@ -184,7 +184,8 @@ class SegmentationTrainer:
         evaluation, _ = evaluate_model(self.model, images, self.device, self.settings.precision)
         return evaluation
 
-    def _batch(self, images: Images, index: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, images: Images, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Image and mask of the given slices on the device, float32 (B, C, H, W) and (B, 1, H, W)."""
         image, mask = images.image[index], images.mask[index]
         if self.device.type == "cuda":
             image, mask = image.pin_memory(), mask.pin_memory()
