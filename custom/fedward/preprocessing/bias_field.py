@@ -81,8 +81,8 @@ def estimate_bias_field(
 
 
 def _shrink_factor(mask: NDArray[np.bool_]) -> int:
-    height, width = mask.shape[-2:]
-    return max(1, min(round(max(height, width) / GRID), min(height, width) // 4))  # a narrow side keeps 4 samples
+    short, long = sorted(map(int, mask.shape[-2:]))
+    return max(1, min(round(long / GRID), short // 4))  # a narrow side keeps 4 samples
 
 
 def _samples(mask: NDArray[np.bool_]) -> int:
