@@ -45,7 +45,7 @@ def test_fills_the_cache_and_draws(data, tmp_path, capsys):
     assert len(files) == 2
     with Image.open(picture) as drawn:
         assert drawn.format == "PNG"
-        assert min(drawn.size) > 500
+        assert min(drawn.size) > 300
         assert len(drawn.convert("L").getcolors()) > 50
     assert call("lgg", data, *options) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == files
