@@ -4,6 +4,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.aggregators.model_aggregator import ModelAggregator
 
 from fedward.errors import FedwardError
+from fedward.flare.arguments import checked
 from fedward.flare.tasks import REPORT
 from fedward.rounds.aggregation import Aggregation, Score
 from fedward.rounds.spool import Spool
@@ -40,7 +41,7 @@ class CostWeightedAggregator(ModelAggregator):
         self.cost_reference = cost_reference
         self.pooled_variance = pooled_variance
         self._aggregation: Aggregation | None = None
-        self.settings()
+        checked("the weighting", self.settings)
 
     def settings(self) -> AggregationSettings:
         return AggregationSettings(

@@ -6,15 +6,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.model_controller import ModelController
+from nvflare.security.logging import secure_format_exception
 
-from fedward.errors import FedwardError, RoundFailed, UsageError
+from fedward.errors import FedwardError, RefusedUpdate, RoundFailed, UsageError
 from fedward.flare.aggregator import OUTCOME, SITE, CostWeightedAggregator
 from fedward.flare.analytics import send_record
+from fedward.flare.arguments import checked_settings, checked_text
+from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, TRAIN, VALIDATE
 from fedward.machine import machine, versions
 from fedward.rounds.federation import TRAINING, VALIDATION, Federation
@@ -22,10 +28,11 @@ from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder
 from fedward.rounds.site_report import Report
 from fedward.rounds.spool import Spool
-from fedward.settings import RunSettings, run_settings_from_dict
+from fedward.settings import RunSettings
 from fedward.site_config import FILE_NAME, SiteConfig, read_site_config
 
 POLL_SECONDS = 0.05
+MAX_REASON = 1000  # characters of a site's own words that are kept
 TASKS = {TRAINING: TRAIN, VALIDATION: VALIDATE}
 
 
@@ -38,11 +45,13 @@ class RoundController(ModelController):
     """
 
     def __init__(self, settings: dict[str, Any], aggregator_id: str = "aggregator", persistor_id: str = "persistor"):
-        super().__init__(persistor_id=persistor_id, ignore_result_error=True, task_check_period=0.1)
+        self._run: RunSettings = checked_settings(settings)
+        super().__init__(
+            persistor_id=checked_text("persistor_id", persistor_id), ignore_result_error=True, task_check_period=0.1
+        )
         self.settings = settings
-        self.aggregator_id = aggregator_id
+        self.aggregator_id = checked_text("aggregator_id", aggregator_id)
         self.persistor_id = persistor_id
-        self._run: RunSettings = run_settings_from_dict(settings)
         self._lock = threading.Lock()  # results arrive on threads of their own
         self._federation: Federation | None = None
 
@@ -63,9 +72,15 @@ class RoundController(ModelController):
             self.federation.finish()
             self._deliver()
         except (FedwardError, OSError) as error:
-            if self._federation is not None:
-                self._federation.stop("failed", str(error))
+            self._stop(str(error))
             self.panic(str(error))
+        except Exception as error:  # a fault of ours: the run says what it was, FLARE logs where and ends the job
+            self._stop(f"unexpected error at the server: {secure_format_exception(error)} (see the server's log)")
+            raise
+
+    def _stop(self, message: str) -> None:
+        if self._federation is not None:
+            self._federation.stop("failed", message)
 
     def _begin(self) -> None:
         aggregator = self.get_component(self.aggregator_id)
@@ -96,8 +111,13 @@ class RoundController(ModelController):
         return server_score(self._run, config)
 
     def _initial(self) -> dict[str, Any]:
-        model = self.load_model()
-        return dict(model.params)
+        persistor, training = self.persistor, self._run.training
+        if not isinstance(persistor, NetworkPersistor):
+            raise UsageError(f"component {self.persistor_id!r} of the job is no NetworkPersistor")
+        wanted = (training.network, training.network_args, self._run.seed)
+        if (persistor.network, persistor.network_args, persistor.seed) != wanted:
+            raise UsageError("the job's persistor and its settings name different networks: export the job again")
+        return dict(self.load_model().params)
 
     def _round(self, kind: str) -> Record | None:
         """One round, from asking to its record; None where the job was aborted."""
@@ -119,7 +139,7 @@ class RoundController(ModelController):
                 ),
                 targets=targets,
                 timeout=int(self._run.round_deadline) + 1,
-                callback=self._take,
+                callback=lambda model: None,  # FLARE wants one; answers are taken in _process_result
             )
         while True:
             with self._lock:
@@ -139,39 +159,42 @@ class RoundController(ModelController):
         send_record(self, record, self.fl_ctx)
         return record
 
-    def _take(self, model: FLModel) -> None:
-        """One site's answer, on the thread that received it."""
-        site = model.meta[SITE]
-        if model.params is None:
-            report, size, accept = (model.metrics or {}).get(REPORT), 0, None
-        else:
-            report = model.meta.get(REPORT)
-            size = sum(getattr(value, "nbytes", 0) for value in model.params.values())
-
-            def accept(checked: Report) -> None:
-                self._aggregator.accept_model(FLModel(params=model.params, meta={SITE: site, REPORT: checked}))
-
+    def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
+        """One site's answer, on the thread that received it. Whatever it holds, the site is not waited for any more."""
+        site, result, task = client_task.client.name, client_task.result, client_task.task
+        client_task.result = None  # FLARE keeps the task; the parameters need not stay in memory
         with self._lock:
-            if self.federation.open_round_ is not None and self._is_current(model):
-                try:
-                    self.federation.answer(site, report, size, accept)
-                except OSError as error:
-                    self.federation.fail(site, f"its result could not be kept at the server: {error}")
+            current = self.federation.open_round_
+            asked = (task.name, task.data.get_header(AppConstants.CURRENT_ROUND))
+            if current is None or asked != (TASKS[current.kind], current.number):
+                return  # FLARE drops results of ended tasks; this one arrived while the next round opened
+            try:
+                self._take(site, result)
+            except OSError as error:
+                self.federation.fail(site, f"its result could not be kept at the server: {error}")
+            except Exception as error:
+                reason = secure_format_exception(error)
+                self.log_exception(fl_ctx, f"the answer of {site} could not be used")
+                self.federation.fail(site, f"its answer could not be used: {reason} (see the server's log)")
 
-    def _is_current(self, model: FLModel) -> bool:
-        """FLARE drops results of ended tasks; this also holds for one that arrives while the next round opens."""
-        return model.current_round is None or model.current_round == self.federation.round.number
-
-    def _accept_train_result(
-        self, client_name: str, result: Shareable, fl_ctx: FLContext, is_unknown_task: bool = False
-    ) -> bool:
+    def _take(self, site: str, result: Shareable) -> None:
         code = result.get_return_code()
-        if code and code != ReturnCode.OK and not is_unknown_task:
-            with self._lock:
-                if self.federation.open_round_ is not None:
-                    self.federation.fail(client_name, str(result.get_header(ERROR) or f"the site answered {code}"))
-        accepted: bool = super()._accept_train_result(client_name, result, fl_ctx, is_unknown_task)
-        return accepted
+        if code and code != ReturnCode.OK:
+            self.federation.fail(site, str(result.get_header(ERROR) or f"the site answered {code}")[:MAX_REASON])
+            return
+        model = FLModelUtils.from_shareable(result)
+        if self.federation.round.kind == VALIDATION:
+            self.federation.answer(site, (model.metrics or {}).get(REPORT), 0)
+            return
+        parameters = model.params or {}
+        size = sum(getattr(value, "nbytes", 0) for value in parameters.values())
+
+        def accept(checked: Report) -> None:
+            if model.params_type != ParamsType.FULL:
+                raise RefusedUpdate("the answer holds no parameters, or only their difference: all are needed")
+            self._aggregator.accept_model(FLModel(params=parameters, meta={SITE: site, REPORT: checked}))
+
+        self.federation.answer(site, model.meta.get(REPORT), size, accept)
 
     def _deliver(self) -> None:
         """Leave the last model and the run folder where FLARE's job download finds them."""

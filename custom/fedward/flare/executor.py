@@ -14,8 +14,9 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.security.logging import secure_format_exception
 
 from fedward.errors import FedwardError
+from fedward.flare.arguments import checked_settings
 from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, TRAIN, VALIDATE
-from fedward.settings import RunSettings, run_settings_from_dict
+from fedward.settings import RunSettings
 from fedward.site_config import FILE_NAME, read_site_config
 
 
@@ -29,7 +30,7 @@ class TrainingExecutor(Executor):
     def __init__(self, settings: dict[str, Any]):
         super().__init__()
         self.settings = settings
-        self._run: RunSettings = run_settings_from_dict(settings)
+        self._run: RunSettings = checked_settings(settings)
         self._site: Any = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:

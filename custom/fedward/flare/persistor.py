@@ -6,6 +6,8 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.model import ModelLearnable, ModelLearnableKey, make_model_learnable
 from nvflare.app_common.abstract.model_persistor import ModelPersistor
 
+from fedward.errors import UsageError
+from fedward.flare.arguments import checked
 from fedward.networks.checkpoint import save_model
 from fedward.networks.registry import check_network
 
@@ -19,7 +21,9 @@ class NetworkPersistor(ModelPersistor):
 
     def __init__(self, network: str, network_args: dict[str, int], seed: int):
         super().__init__()
-        check_network(network, network_args)
+        checked("the network", lambda: check_network(network, network_args))
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise UsageError(f"seed must be a whole number, not {seed!r}")
         self.network = network
         self.network_args = network_args
         self.seed = seed
