@@ -41,7 +41,9 @@ def test_fedavg_weights_by_images(tmp_path):
 
 
 def test_the_order_of_arrival_does_not_change_a_bit(tmp_path):
-    results = [result(site, value, samples) for site, value, samples in (("a", 0.1, 7), ("b", 1e6, 11), ("c", -0.3, 13))]
+    results = [
+        result(site, value, samples) for site, value, samples in (("a", 0.1, 7), ("b", 1e6, 11), ("c", -0.3, 13))
+    ]
     seen = set()
     for number, order in enumerate(itertools.permutations(results)):
         aggregator = begun(tmp_path / str(number), scheme="dcew")
