@@ -1,9 +1,10 @@
 """What a validation measures, and how measurements of several sites are pooled."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from fedward.weighting.claims import MAX_COST
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def pooled_dice(true_positive: int, false_positive: int, false_negative: int) ->
 def pool(evaluations: Iterable[Evaluation]) -> Evaluation | None:
     """Pool the sites' evaluations of the same model: counts are added, the cost is weighted by images.
 
-    Values that are missing or not finite are left out. None where nothing is left.
+    Costs and qualities that are missing or cannot be true are left out. None where nothing is left.
     """
     parts = [e for e in evaluations if e.images > 0]
     if not parts:
@@ -51,10 +52,10 @@ def pool(evaluations: Iterable[Evaluation]) -> Evaluation | None:
     true_positive = sum(e.true_positive for e in parts)
     false_positive = sum(e.false_positive for e in parts)
     false_negative = sum(e.false_negative for e in parts)
-    costs = [(e.cost, e.images) for e in parts if e.cost is not None and math.isfinite(e.cost)]
+    costs = [(e.cost, e.images) for e in parts if e.cost is not None and 0 <= e.cost <= MAX_COST]
     quality = pooled_dice(true_positive, false_positive, false_negative)
     if quality is None:  # no pixel counts: a metric that cannot be pooled exactly is averaged over images
-        known = [(e.quality, e.images) for e in parts if e.quality is not None and math.isfinite(e.quality)]
+        known = [(e.quality, e.images) for e in parts if e.quality is not None and 0 <= e.quality <= 1]
         quality = sum(q * n for q, n in known) / sum(n for _, n in known) if known else None
     return Evaluation(
         cost=sum(c * n for c, n in costs) / sum(n for _, n in costs) if costs else None,

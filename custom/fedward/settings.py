@@ -11,7 +11,7 @@ from typing import Any
 
 from fedward.errors import UsageError
 from fedward.preprocessing.settings import PreprocessingSettings
-from fedward.rounds.run_folder import check_run_name
+from fedward.rounds.run_folder import check_name, check_run_name
 from fedward.weighting.schemes import Scheme, make_scheme
 
 LOSSES = ("bce", "dice_bce")
@@ -24,6 +24,11 @@ COST_SOURCES = ("site_validation", "site_training", "server_validation")
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"{name} {value!r} is unknown: choose one of {', '.join(known)}")
+
+
+def _flag(name: str, value: bool) -> None:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be true or false, not {value!r}")
 
 
 def _at_least(name: str, value: float, least: float, whole: bool = True) -> None:
@@ -63,6 +68,7 @@ class TrainingSettings:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("learning-rate schedule", self.schedule, SCHEDULES)
         _one_of("precision", self.precision, PRECISIONS)
+        _flag("augment", self.augment)
         _at_least("learning_rate", self.learning_rate, 0, whole=False)
         _at_least("momentum", self.momentum, 0, whole=False)
         _at_least("batch_size", self.batch_size, 1)
@@ -87,6 +93,7 @@ class AggregationSettings:
     def __post_init__(self) -> None:
         self.weighting_scheme()
         _one_of("cost_source", self.cost_source, COST_SOURCES)
+        _flag("pooled_variance", self.pooled_variance)
 
     def weighting_scheme(self) -> Scheme:
         """The scheme these settings name; UsageError where they do not fit it."""
@@ -113,12 +120,16 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         from fedward.datasets.registry import get_data_set
+        from fedward.networks.registry import check_image_size
 
         check_run_name(self.name)
         get_data_set(self.data_set)
-        if not self.sites or len(set(self.sites)) != len(self.sites):
-            raise UsageError(f"sites must be different names, at least one; got {list(self.sites)}")
-        object.__setattr__(self, "sites", tuple(sorted(self.sites)))
+        if not isinstance(self.sites, tuple | list) or not self.sites:
+            raise UsageError(f"sites must be a list of names, at least one; got {self.sites!r}")
+        sites = sorted(check_name("site name", site) for site in self.sites)  # they name spool files
+        if len(set(sites)) != len(sites):
+            raise UsageError(f"sites must be different names; got {', '.join(sites)}")
+        object.__setattr__(self, "sites", tuple(sites))
         if self.min_sites is None:
             object.__setattr__(self, "min_sites", len(self.sites))
         _at_least("rounds", self.rounds, 1)
@@ -127,6 +138,7 @@ class RunSettings:
         _at_least("min_sites", self.quorum, 1)
         if self.quorum > len(self.sites):
             raise UsageError(f"min_sites is {self.quorum} but only {len(self.sites)} sites take part")
+        check_image_size(self.training.network, self.training.network_args, self.preprocessing.image_size)
         channels = 1 if self.preprocessing.channels == "flair" else 3
         if self.training.network_args.get("in_channels") != channels:
             raise UsageError(
@@ -153,12 +165,12 @@ class RunSettings:
         return replace(self, **changes)
 
 
-def section(kind: type, values: dict[str, Any], where: str) -> Any:
+def section(kind: type, values: Any, where: str) -> Any:
     """Build a settings class from plain values; unknown keys are a UsageError that lists the known ones."""
     if not isinstance(values, dict):
         raise UsageError(f"{where} must be a mapping, not {type(values).__name__}")
     known = [f.name for f in fields(kind)]
-    unknown = sorted(set(values) - set(known))
+    unknown = sorted(str(key) for key in set(values) - set(known))
     if unknown:
         raise UsageError(f"{where} has unknown settings {', '.join(unknown)}: known are {', '.join(known)}")
     try:
@@ -167,13 +179,11 @@ def section(kind: type, values: dict[str, Any], where: str) -> Any:
         raise UsageError(f"{where}: {error}") from error
 
 
-def run_settings_from_dict(values: dict[str, Any]) -> RunSettings:
+def run_settings_from_dict(values: Any) -> RunSettings:
     """The inverse of `RunSettings.to_dict`."""
+    if not isinstance(values, dict):
+        raise UsageError(f"run settings must be a mapping, not {type(values).__name__}")
     values = dict(values)
-    if "percentiles" in values.get("preprocessing", {}):
-        preprocessing = dict(values["preprocessing"])
-        preprocessing["percentiles"] = tuple(preprocessing["percentiles"])
-        values["preprocessing"] = preprocessing
     for name, kind in (
         ("preprocessing", PreprocessingSettings),
         ("training", TrainingSettings),
@@ -181,6 +191,5 @@ def run_settings_from_dict(values: dict[str, Any]) -> RunSettings:
     ):
         if name in values:
             values[name] = section(kind, values[name], name)
-    values["sites"] = tuple(values.get("sites", ()))
     settings: RunSettings = section(RunSettings, values, "run settings")
     return settings

@@ -51,8 +51,9 @@ def read_model(path: Path) -> tuple[Parameters, dict[str, Any]]:
             parameters = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, json.JSONDecodeError) as error:
         raise FedwardError(f"{path} is not a readable model file ({error})") from error
-    if metadata is None:
-        raise FedwardError(f"{path} has no fedward metadata: it was not written by fedward")
+    known = isinstance(metadata, dict) and isinstance(metadata.get("network_args"), dict) and "network" in metadata
+    if not known:
+        raise FedwardError(f"{path} does not say which network it holds: it was not written by fedward")
     expected = fingerprint(metadata["network"], metadata["network_args"], parameters)
     if metadata.get("fingerprint") != expected:
         raise FedwardError(f"{path}: the weights do not belong to the network named in the file (fingerprint differs)")

@@ -7,6 +7,8 @@ written in plain torch because importing MONAI doubles the start-up time of a si
 import torch
 from torch import Tensor, nn
 
+from fedward.networks.registry import UNET_DEPTH
+
 
 class ConvolutionBlock(nn.Sequential):
     """Two 3x3 convolutions, each followed by batch normalisation and ReLU: (B, in, H, W) -> (B, out, H, W)."""
@@ -28,7 +30,7 @@ class UNet(nn.Module):
     H and W must be multiples of 2**depth. The k-th level has features * 2**k channels.
     """
 
-    def __init__(self, in_channels: int = 3, out_channels: int = 1, features: int = 32, depth: int = 4):
+    def __init__(self, in_channels: int = 3, out_channels: int = 1, features: int = 32, depth: int = UNET_DEPTH):
         super().__init__()
         widths = [features * 2**level for level in range(depth + 1)]
         inputs = [in_channels, *widths[:-1]]

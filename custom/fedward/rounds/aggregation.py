@@ -62,7 +62,7 @@ class Aggregation:
     def accept(self, site: str, parameters: Mapping[str, NDArray[np.generic]], report: Report) -> None:
         """Keep a site's checked report and its parameters; RefusedUpdate where the parameters do not fit."""
         check_update(parameters, self.reference)
-        self.spool.put(site, parameters)
+        self.spool.put(site, {k: np.asarray(v, dtype=self.reference[k].dtype) for k, v in parameters.items()})
         self.reports[site] = report
 
     def close(self) -> Outcome:

@@ -4,7 +4,6 @@ The FLARE controller and the plain loop drive the same object, so both end in th
 the next one needs is on disk; a run that was interrupted goes on from its last finished round.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -17,11 +16,11 @@ from fedward.evaluation import Evaluation, pool
 from fedward.networks.checkpoint import read_model, save_model
 from fedward.rounds.aggregation import Aggregation, Outcome, Parameters
 from fedward.rounds.policy import Decision, decide
-from fedward.rounds.record import Record, append_record, read_records
-from fedward.rounds.run_folder import RunFolder, read_json, write_bytes, write_json
+from fedward.rounds.record import Record, append_record, keep_records, read_records
+from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.rounds.site_report import Report, check_report, for_record
+from fedward.rounds.state import State, has_state, read_state, save_state
 from fedward.settings import RunSettings
-from fedward.weighting.history import History
 
 log = logging.getLogger(__name__)
 TRAINING, VALIDATION = "training", "validation"
@@ -70,7 +69,7 @@ class Federation:
         self.started = now()
         self.clock = time.monotonic()
         self.open_round_: OpenRound | None = None
-        if (folder.state / "state.json").is_file():
+        if has_state(folder):
             self.parameters = self._continue()
         else:
             if folder.run.exists():
@@ -115,9 +114,11 @@ class Federation:
         current.answers[site] = {"arrived": round(current.seconds, 3), "bytes": size, **for_record(checked)}
 
     def fail(self, site: str, reason: str) -> None:
-        """Note that a site will not contribute to this round."""
-        log.warning("round %d: %s does not contribute: %s", self.round.number, site, reason)
-        self.round.failed.setdefault(site, reason)
+        """Note that a site will not contribute to this round; an answer that was accepted before still counts."""
+        current = self.round
+        if site in current.asked and site not in current.answers and site not in current.failed:
+            log.warning("round %d: %s does not contribute: %s", current.number, site, reason)
+            current.failed[site] = reason
 
     def decide(self) -> Decision:
         """Wait, close or fail, as the policy says. Validation needs one answer: it decides nothing about the model."""
@@ -169,7 +170,7 @@ class Federation:
     def finish(self) -> None:
         """Mark the run as finished; a run without any validation keeps its last model as its best."""
         if self.best["quality"] is None:
-            self._save_model("best", self.rounds_done)
+            self._save_best(self.rounds_done, None)
         self.aggregation.spool.remove()
         self.write_run("finished")
 
@@ -208,10 +209,13 @@ class Federation:
         if received is None or received.quality is None:
             return
         if self.best["quality"] is None or received.quality > self.best["quality"]:
-            self.best = {"round": round_number, "quality": received.quality}
-            self._save_model("best", round_number)
+            self._save_best(round_number, received.quality)
 
-    def _save_model(self, name: str, round_number: int) -> None:
+    def _save_best(self, round_number: int, quality: float | None) -> None:
+        self._save_model("best", round_number, quality=quality)
+        self.best = {"round": round_number, "quality": quality}
+
+    def _save_model(self, name: str, round_number: int, **about: Any) -> None:
         training = self.settings.training
         save_model(
             self.folder.model(name),
@@ -222,54 +226,33 @@ class Federation:
             run=self.settings.name,
             data_set=self.settings.data_set,
             preprocessing=self.settings.preprocessing.to_dict(),
+            **about,
         )
 
     def _save_state(self) -> None:
-        """Write the model of this round under its own name, then the state that names it, then drop older ones."""
         self._save_model("last", self.rounds_done)
-        data = self.folder.model("last").read_bytes()
-        current = self.folder.state / f"round-{self.rounds_done:04d}.safetensors"
-        write_bytes(current, data)
-        write_json(
-            self.folder.state / "state.json",
-            {
-                "round": self.rounds_done,
-                "model": current.name,
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "best": self.best,
-                "history": self.aggregation.history.to_dict(),
-                "fingerprint": self.settings.fingerprint(),
-                "started": self.started,
-            },
-        )
-        for old in sorted(self.folder.state.glob("round-*.safetensors"))[:-2]:
-            old.unlink()
+        state = State(self.rounds_done, self.aggregation.history, self.settings.fingerprint(), self.started)
+        save_state(self.folder, state, self.folder.model("last").read_bytes())
 
     def _continue(self) -> Parameters:
         """Take up a run where its last finished round left it; its settings must be the same."""
-        state = read_json(self.folder.state / "state.json")
-        run = read_json(self.folder.run) if self.folder.run.exists() else {}
-        if run.get("state") == "finished":
+        if self.folder.finished():
             raise UsageError(f"the run in {self.folder.root} is finished: choose another name or remove that folder")
-        if state["fingerprint"] != self.settings.fingerprint():
+        state, parameters = read_state(self.folder)
+        if state.fingerprint != self.settings.fingerprint():
             changed = _differences(read_json(self.folder.settings), self.settings.to_dict())
             raise UsageError(
                 f"{self.folder.root} was begun with other settings ({', '.join(changed)}): "
                 "use the same settings to go on, or another name to begin anew"
             )
-        path = self.folder.state / state["model"]
-        if hashlib.sha256(path.read_bytes()).hexdigest() != state["sha256"]:
-            raise FedwardError(f"{path} is damaged (its SHA-256 differs from state.json): restore it or begin anew")
-        self.rounds_done = state["round"]
-        self.best = state["best"]
-        self.started = state["started"]
-        self.aggregation.history = History.from_dict(state["history"])
-        kept = [r for r in read_records(self.folder.rounds) if r["kind"] == TRAINING and r["round"] <= self.rounds_done]
-        self.folder.rounds.unlink(missing_ok=True)
-        for record in kept:
-            append_record(self.folder.rounds, record)
+        self.rounds_done = state.round
+        self.started = state.started
+        self.aggregation.history = state.history
+        if self.folder.model("best").is_file():  # the file itself says what it is, so the two cannot disagree
+            _, about = read_model(self.folder.model("best"))
+            self.best = {"round": about.get("round", 0), "quality": about.get("quality")}
+        keep_records(self.folder.rounds, self.rounds_done)
         log.info("going on from round %d of %s", self.rounds_done, self.folder.root)
-        parameters, _ = read_model(path)
         return parameters
 
 

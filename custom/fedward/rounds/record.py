@@ -24,35 +24,51 @@ from pathlib import Path
 from typing import Any
 
 from fedward.errors import FedwardError
+from fedward.rounds.run_folder import write_bytes
 
 Record = dict[str, Any]
 
 
 def append_record(path: Path, record: Record) -> None:
     """Add one line and make it durable."""
-    line = json.dumps(record, allow_nan=False, sort_keys=True)
+    line = _line(record)
     with path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+        file.write(line)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record, allow_nan=False, sort_keys=True) + "\n"
 
 
 def read_records(path: Path) -> list[Record]:
     """All complete lines. A last line cut short by a crash is left out; any other damage is an error."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")
     records = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("no record")
+        except ValueError as error:
             if number == len(lines):
                 break
             raise FedwardError(f"{path}, line {number} is damaged ({error}): restore the file") from error
+        records.append(record)
     return records
+
+
+def keep_records(path: Path, rounds: int) -> None:
+    """Leave the records of the first `rounds` training rounds alone in the file; FedwardError where one is missing."""
+    kept = [record for record in training_records(read_records(path)) if record["round"] <= rounds]
+    if [record["round"] for record in kept] != list(range(1, rounds + 1)):
+        raise FedwardError(f"{path} does not hold rounds 1 to {rounds} once each: restore it, or begin anew")
+    write_bytes(path, "".join(_line(record) for record in kept).encode())
 
 
 def training_records(records: list[Record]) -> list[Record]:

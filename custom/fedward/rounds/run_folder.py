@@ -20,7 +20,7 @@ from typing import Any
 
 from fedward.errors import FedwardError, UsageError
 
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class RunFolder:
@@ -45,14 +45,19 @@ class RunFolder:
         return self.models / f"{name}.safetensors"
 
 
-def check_run_name(name: str) -> str:
-    """Return `name` if it can name a folder on every system; UsageError otherwise (no separators, no leading dot)."""
-    if not isinstance(name, str) or not RUN_NAME.fullmatch(name) or ".." in name:
+def check_name(what: str, name: Any) -> str:
+    """Return `name` if it can name a file on every system; UsageError otherwise (no separators, no leading dot)."""
+    if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name:
         raise UsageError(
-            f"run name {name!r} is not allowed: use letters, digits, '.', '_' and '-', "
+            f"{what} {name!r} is not allowed: use letters, digits, '.', '_' and '-', "
             "starting with a letter or digit, without '..' or '/'"
         )
     return name
+
+
+def check_run_name(name: Any) -> str:
+    """`name` if it can name a run's folder; UsageError otherwise."""
+    return check_name("run name", name)
 
 
 def existing_run(root: Path | str) -> RunFolder:

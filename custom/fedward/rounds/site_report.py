@@ -63,15 +63,18 @@ def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _number(report: Mapping[str, Any], key: str) -> float:
     value = report.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RefusedUpdate(f"the report's {key} is {value!r}, not a number")
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:  # an integer beyond the range of a float
+        pass
+    raise RefusedUpdate(f"the report's {key} is no number")  # the value is not shown: it may be anything, of any length
 
 
 def _count(report: Mapping[str, Any], key: str) -> int:
     value = report.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
-        raise RefusedUpdate(f"the report's {key} is {value!r}, not a count")
+        raise RefusedUpdate(f"the report's {key} is no count, that is, no whole number from 0 to 2^53")
     return value
 
 

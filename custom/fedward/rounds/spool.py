@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
+
+from fedward.rounds.run_folder import write_bytes
 
 
 class SpooledUpdate(Mapping[str, NDArray[np.generic]]):
@@ -48,9 +50,7 @@ class Spool:
     def put(self, site: str, parameters: Mapping[str, NDArray[np.generic]]) -> None:
         """Keep a site's parameters; a second result of the same site replaces the first."""
         contiguous = {k: np.ascontiguousarray(v).reshape(np.shape(v)) for k, v in parameters.items()}
-        partial = self.root / f".{site}.partial"
-        save_file(contiguous, partial)
-        partial.replace(self.root / f"{site}.safetensors")
+        write_bytes(self.root / f"{site}.safetensors", save(contiguous))
 
     def get(self, site: str) -> SpooledUpdate:
         return SpooledUpdate(self.root / f"{site}.safetensors")
