@@ -1,8 +1,12 @@
 """One run from its settings to its report: federated, central or local, in the plain loop or in the FLARE simulator."""
 
+import fcntl
 import logging
+import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +14,10 @@ from rich.console import Console
 
 from fedward.datasets.layout import read_partition
 from fedward.datasets.registry import get_data_set
-from fedward.errors import UsageError
+from fedward.errors import DataError, UsageError
 from fedward.machine import machine, versions
 from fedward.reports.live import LiveTable
+from fedward.rounds.federation import check_may_begin
 from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder, check_run_name, read_json, write_json
 from fedward.settings import RunSettings
@@ -46,19 +51,73 @@ def run_and_report(
 ) -> Path:
     """Check, preprocess, train with a live table, evaluate on the test patients, and write the report: its path.
 
-    A run that was interrupted goes on from its last finished round; a finished one is refused.
+    A run that was interrupted goes on from its last finished round; a finished one is refused. SIGTERM and a closed
+    terminal end it as Ctrl-C does: with KeyboardInterrupt, after every process that was started is gone.
     """
+    with _interrupted_by_signals(), _alone_in(folder.root):
+        return _run_and_report(settings, mode, environment, sites_folder, folder, threads, device, tensorboard, console)
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """The default would end this process alone, and leave pools and the simulator behind."""
+    changed = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]  # not under nohup
+    for number in changed:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _alone_in(root: Path) -> Iterator[None]:
+    """Hold a lock on the run folder, which ends with the process: two commands would spoil each other's run."""
+    root.mkdir(parents=True, exist_ok=True)
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another command works on {root}: wait for it, or choose another --out") from None
+        yield
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            root.rmdir()  # nothing was begun in it
+
+
+def _run_and_report(
+    settings: RunSettings,
+    mode: Mode,
+    environment: Environment,
+    sites_folder: Path,
+    folder: RunFolder,
+    threads: int,
+    device: str,
+    tensorboard: bool,
+    console: Console,
+) -> Path:
+    from fedward.training.segmentation import choose_device
     from fedward.training.site import check_site
 
     if folder.finished():
-        if folder.test.exists():
+        if folder.test.exists() or not (sites_folder / "test").is_dir():
             raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
         return _complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
+    choose_device(device)
     partition = read_partition(sites_folder)
+    if astray := sorted(set(partition["sites"]) ^ set(settings.sites)):
+        raise DataError(
+            f"{', '.join(astray)}: partition.json and the folders in {sites_folder} do not name the same hospitals: "
+            "bring the folder back, or make the partition again with fedward partition"
+        )
     configs = {site: simulation_config(sites_folder, site, threads, device) for site in settings.sites}
     for site, config in configs.items():
         check_site(site, settings, config)
-    folder.root.mkdir(parents=True, exist_ok=True)
+    if environment == "sim":
+        check_may_begin(settings, folder)  # here, where the sentence reaches the user before anything starts
     fill_cache(settings, sites_folder)
     console.print(f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False)
     try:

@@ -6,7 +6,6 @@ the run failed, nothing starts, Ctrl-C), every process that was started is gone 
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from fedward.rounds.run_folder import RunFolder, read_json, write_json
 
 POLL_SECONDS = 0.2
 START_LIMIT = 180.0  # seconds until the server of the simulation must have begun the run
-END_LIMIT = 60.0  # seconds the simulator may take to end after the run is over
+END_LIMIT = 3.0  # seconds the simulator may take to end after the run is over; FLARE's own shutdown sleeps for 6
 ROUND_GRACE = 60.0  # seconds beyond a round's deadline after which the server counts as hung
 LOG_TAIL = 15
 
@@ -38,34 +37,34 @@ def simulate(
     """Run `job` with `sites` and hand each new round record to `on_record`.
 
     Raises FedwardError with the run's own reason where it failed, and KeyboardInterrupt after stopping everything where
-    the user interrupted it; the run folder then says so and keeps the finished rounds.
+    the user interrupted it; the run folder then says so and keeps the finished rounds. A caller that dies takes the
+    simulator with it.
     """
     command = [sys.executable, "-m", "fedward.flare.simulate", str(job), str(workspace), ",".join(sites)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     _resume(folder)
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
-    family = {psutil.Process(process.pid)}
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end must stop the sites too
+    family: set[psutil.Process] = set()
     try:
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        family.add(psutil.Process(process.pid))
         _follow(process, family, folder, round_deadline, log_file, on_record)
     except KeyboardInterrupt:
-        _stop(process, family)
+        _stop(family)
         _mark(folder, "interrupted", "interrupted by the user")
         raise
     finally:
-        _stop(process, family)
-        signal.signal(signal.SIGTERM, before)
+        _stop(family)
     state, message = _state(folder)
     if state == "running":
-        message = f"the simulator ended with exit code {process.returncode} before the run was over"
+        message = f"the simulator ended with exit code {process.poll()} before the run was over"
         _mark(folder, "failed", message)
     if state != "finished":
         raise FedwardError(f"{message}\n(the simulator's log: {log_file})")
@@ -131,7 +130,7 @@ def _resume(folder: RunFolder) -> None:
         write_json(folder.run, {**read_json(folder.run), "state": "running", "error": None})
 
 
-def _stop(process: subprocess.Popen[bytes], family: set[psutil.Process]) -> None:
+def _stop(family: set[psutil.Process]) -> None:
     """End the simulator and every process it started: politely, then for good."""
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -140,7 +139,7 @@ def _stop(process: subprocess.Popen[bytes], family: set[psutil.Process]) -> None
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
-    process.wait()
+    psutil.wait_procs(alive, timeout=5)
 
 
 def _tail(log_file: Path) -> str:

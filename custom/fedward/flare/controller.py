@@ -123,10 +123,7 @@ class RoundController(ModelController):
         """One round, from asking to its record; None where the job was aborted."""
         with self._lock:
             current = self.federation.open(kind)
-        connected = {client.name for client in self.engine.get_clients()}
-        for site in sorted(current.asked - connected):
-            self.federation.fail(site, "not connected")
-        targets = sorted(current.asked & connected)
+        targets = sorted(current.asked - self._drop_disconnected("not connected"))
         if targets and self.federation.decide().action == "wait":
             self.send_model(
                 task_name=TASKS[kind],
@@ -142,6 +139,7 @@ class RoundController(ModelController):
                 callback=lambda model: None,  # FLARE wants one; answers are taken in _process_result
             )
         while True:
+            self._drop_disconnected("its connection was lost: its process ended, or its network failed")
             with self._lock:
                 decision = self.federation.decide()
             if decision.action != "wait":
@@ -158,6 +156,16 @@ class RoundController(ModelController):
             record = self.federation.close(outcome)
         send_record(self, record, self.fl_ctx)
         return record
+
+    def _drop_disconnected(self, reason: str) -> set[str]:
+        """Wait no more for sites that FLARE counts as gone; returns them."""
+        connected = {client.name for client in self.engine.get_clients()}
+        with self._lock:
+            current = self.federation.round
+            gone = current.asked - connected - current.answers.keys()
+            for site in sorted(gone - current.failed.keys()):
+                self.federation.fail(site, reason)
+        return set(gone)
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """One site's answer, on the thread that received it. Whatever it holds, the site is not waited for any more."""

@@ -1,16 +1,73 @@
 """Runs one job in the FLARE simulator, in a process of its own: python -m fedward.flare.simulate JOB WORKSPACE SITES
 
-Its caller, `fedward.simulator`, watches the run folder and ends this process where that is needed.
+Its caller, `fedward.simulator`, watches the run folder and ends this process where that is needed. FLARE's simulator
+waits for ever for a site whose process has died, and for all sites where a path holds a space; here it does not.
 """
 
+import os
+import shlex
 import sys
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
 
-from nvflare.private.fed.app.simulator.simulator_runner import SimulatorRunner
+import psutil
+from nvflare.private.fed.app.simulator import simulator_runner
+from nvflare.private.fed.app.simulator.simulator_runner import SimulatorClientRunner, SimulatorRunner
+
+PARENT_POLL_SECONDS = 1.0
+
+
+class WatchedClients(SimulatorClientRunner):
+    """Takes a site whose process has died off the server's list, where `RoundController` misses it."""
+
+    server: Any
+
+    def do_one_task(self, client: Any, *args: Any, **options: Any) -> Any:
+        next_client = None
+        try:
+            stop, next_client, ended = super().do_one_task(client, *args, **options)
+            return stop, next_client, ended
+        finally:
+            if next_client is None:  # FLARE's way to say that the process did not end by itself
+                self.server.client_manager.remove_client(client.token)
+
+
+class WatchedSimulator(SimulatorRunner):
+    def client_run(self, server_custom_folder: str, clients: list[Any], gpu: Any) -> None:
+        runner = WatchedClients(
+            server_custom_folder, self.args, clients, self.client_config, self.deploy_args, self.build_ctx
+        )
+        runner.server = self.server
+        runner.run(gpu)
+
+
+def quoting_split(*paths: str) -> Any:
+    """A `shlex.split` for the command lines that FLARE joins from paths without quoting them."""
+
+    def split(command: str, *_: Any) -> list[str]:
+        for path in paths:
+            command = command.replace(path, shlex.quote(path))
+        return shlex.split(command)
+
+    return split
+
+
+def end_with(parent: int) -> None:
+    """End this process and its children once `parent` is gone: nobody would read what they compute."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_SECONDS)
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os._exit(1)
 
 
 def main(job: str, workspace: str, sites: str) -> int:
     """Run with as many threads as sites, or FLARE swaps sites in and out of the processes (10 times slower rounds)."""
-    return SimulatorRunner(job, workspace, clients=sites, threads=len(sites.split(","))).run() or 0
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    simulator_runner.shlex = SimpleNamespace(split=quoting_split(sys.executable, os.path.abspath(workspace)))
+    return WatchedSimulator(job, workspace, clients=sites, threads=len(sites.split(","))).run() or 0
 
 
 if __name__ == "__main__":

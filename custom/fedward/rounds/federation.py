@@ -49,6 +49,23 @@ class OpenRound:
         return time.monotonic() - self.clock
 
 
+def check_may_begin(settings: RunSettings, folder: RunFolder) -> None:
+    """UsageError or FedwardError unless `folder` is free for a new run, or holds this very one, unfinished."""
+    if not has_state(folder):
+        if folder.run.exists():
+            raise FedwardError(f"{folder.root} holds another run: choose another name or remove that folder")
+        return
+    if folder.finished():
+        raise UsageError(f"the run in {folder.root} is finished: choose another name or remove that folder")
+    state, _ = read_state(folder)
+    if state.fingerprint != settings.fingerprint():
+        changed = _differences(read_json(folder.settings), settings.to_dict())
+        raise UsageError(
+            f"{folder.root} was begun with other settings ({', '.join(changed)}): "
+            "use the same settings to go on, or another name to begin anew"
+        )
+
+
 class Federation:
     """One run: its settings, global model and record. `about` goes into run.json (environment, versions, machine)."""
 
@@ -69,11 +86,10 @@ class Federation:
         self.started = now()
         self.clock = time.monotonic()
         self.open_round_: OpenRound | None = None
+        check_may_begin(settings, folder)
         if has_state(folder):
             self.parameters = self._continue()
         else:
-            if folder.run.exists():
-                raise FedwardError(f"{folder.root} holds another run: choose another name or remove that folder")
             folder.root.mkdir(parents=True, exist_ok=True)
             self.parameters = initial()
             write_json(folder.settings, settings.to_dict())
@@ -235,16 +251,8 @@ class Federation:
         save_state(self.folder, state, self.folder.model("last").read_bytes())
 
     def _continue(self) -> Parameters:
-        """Take up a run where its last finished round left it; its settings must be the same."""
-        if self.folder.finished():
-            raise UsageError(f"the run in {self.folder.root} is finished: choose another name or remove that folder")
+        """Take up a run where its last finished round left it."""
         state, parameters = read_state(self.folder)
-        if state.fingerprint != self.settings.fingerprint():
-            changed = _differences(read_json(self.folder.settings), self.settings.to_dict())
-            raise UsageError(
-                f"{self.folder.root} was begun with other settings ({', '.join(changed)}): "
-                "use the same settings to go on, or another name to begin anew"
-            )
         self.rounds_done = state.round
         self.started = state.started
         self.aggregation.history = state.history
