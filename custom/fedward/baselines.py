@@ -11,10 +11,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from fedward.errors import UsageError
 from fedward.evaluation import Evaluation, pooled_dice
 from fedward.loop import run_loop
 from fedward.rounds.record import Record
-from fedward.rounds.run_folder import RunFolder, write_json
+from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.settings import RunSettings
 from fedward.training.segmentation import choose_device, steps_per_round
 from fedward.training.site import Site, SiteImages, join_site_images
@@ -36,9 +37,9 @@ def run_central(
     """Train on all hospitals' training images together, in the run folder of an ordinary run with one site."""
     steps = sum(steps_per_round(len(part.train), settings.training) for part in images.values())
     training = replace(settings.training, local_epochs=None, local_steps=steps)
-    settings = replace(settings, sites=(CENTRAL,), min_sites=1, training=training)
+    settings = _alone(replace(settings, training=training), CENTRAL)
     joined = join_site_images([images[site] for site in sorted(images)])
-    site = Site(CENTRAL, settings, joined, threads, device, keep_optimizer=True)
+    site = Site(CENTRAL, settings, joined, threads, device, optimizer_folder=folder.state)
     run_loop(settings, folder, {CENTRAL: site}, about, on_record=on_record)
 
 
@@ -53,12 +54,19 @@ def run_local(
 ) -> None:
     """Train each hospital alone, in a run folder of its own under RUN; a finished hospital is not trained again."""
     for name in sorted(images):
-        own = RunFolder(folder.root / name)
+        own, alone = RunFolder(folder.root / name), _alone(settings, name)
         if own.finished():
+            if read_json(own.run).get("fingerprint") != alone.fingerprint():
+                raise UsageError(f"{own.root} was trained with other settings: use them again, or another --out")
             continue
-        alone = replace(settings, sites=(name,), min_sites=1)
         site = Site(name, alone, images[name], threads, device)
         run_loop(alone, own, {name: site}, about, on_record=on_record)
+
+
+def _alone(settings: RunSettings, site: str) -> RunSettings:
+    """The settings of a run with one site, whose weight is always 1: the server need not measure anything."""
+    aggregation = replace(settings.aggregation, cost_source="site_validation")
+    return replace(settings, sites=(site,), min_sites=1, aggregation=aggregation)
 
 
 def write_local_test(

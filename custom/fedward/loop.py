@@ -55,7 +55,7 @@ def run_loop(
     except KeyboardInterrupt:
         federation.stop("interrupted", "interrupted by the user")
         raise
-    except (FedwardError, OSError) as error:
+    except Exception as error:
         federation.stop("failed", str(error))
         raise
 

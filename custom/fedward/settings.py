@@ -182,7 +182,7 @@ def section(kind: type, values: Any, where: str) -> Any:
 def run_settings_from_dict(values: Any) -> RunSettings:
     """The inverse of `RunSettings.to_dict`."""
     if not isinstance(values, dict):
-        raise UsageError(f"run settings must be a mapping, not {type(values).__name__}")
+        raise UsageError(f"run settings must be a mapping, not {type(values).__name__}: export the job again")
     values = dict(values)
     for name, kind in (
         ("preprocessing", PreprocessingSettings),

@@ -88,11 +88,9 @@ def read_site_config(path: Path, site: str) -> SiteConfig:
         raise UsageError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold settings such as 'data_sets:' and 'cache:'")
-    unknown = sorted(set(values) - KEYS)
+    unknown = sorted(str(key) for key in set(values) - KEYS)
     if unknown:
-        raise UsageError(
-            f"{path}: unknown settings {', '.join(map(str, unknown))}; known are {', '.join(sorted(KEYS))}"
-        )
+        raise UsageError(f"{path}: unknown settings {', '.join(unknown)}; known are {', '.join(sorted(KEYS))}")
     threads = values.get("threads", 1)
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
         raise UsageError(f"{path}: threads must be a whole number, 0 for torch's default, not {threads!r}")

@@ -140,7 +140,7 @@ def test_a_file_without_fingerprint(path):
 def test_a_network_that_is_not_registered_is_never_built(path):
     parameters, _ = read_model(path)
     save_model(path, parameters, "os.system", ARGUMENTS)
-    with pytest.raises(FedwardError, match="network 'os.system' is unknown"):
+    with pytest.raises(FedwardError, match=r"network 'os\.system' is unknown"):
         load_model(path)
 
 

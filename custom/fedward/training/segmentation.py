@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from fedward.settings import TrainingSettings
 from fedward.training.augmentation import augment
 from fedward.training.images import Images
 from fedward.training.losses import LOSSES
+from fedward.training.optimizer import learning_rate, load_optimizer, make_optimizer, save_optimizer
 
 EVALUATION_BATCH = 64
 
@@ -68,8 +69,13 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise FedwardError(f"device {name!r} is unknown: use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise FedwardError(f"device {name!r} was asked for but torch sees no GPU: use auto or cpu, or mend the driver")
+    if device.type not in ("cpu", "cuda"):
+        raise FedwardError(f"device {name!r} is not supported: use auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise FedwardError(
+            f"device {name!r} was asked for but torch sees {torch.cuda.device_count()} GPUs (counted from cuda:0): "
+            "use auto or cpu, or mend the driver"
+        )
     return device
 
 
@@ -78,13 +84,6 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
     enabled = precision == "bfloat16" or (precision == "auto" and has_bfloat16)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
-
-
-def learning_rate(settings: TrainingSettings, round_number: int, rounds: int) -> float:
-    """The learning rate of a round (counted from 1) under the settings' schedule."""
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (round_number - 1) / rounds))
 
 
 def steps_per_round(samples: int, settings: TrainingSettings) -> int:
@@ -108,8 +107,8 @@ def batches(samples: int, steps: int, batch_size: int, generator: torch.Generato
 class SegmentationTrainer:
     """One site's images on one device, and the network that is trained on them.
 
-    Parameters go in and come out as NumPy arrays. `keep_optimizer` carries the optimiser's state from one round to the
-    next, as a centralised training does; a federated site starts afresh each round.
+    Parameters go in and come out as NumPy arrays. With `optimizer_folder` the optimiser's state is kept there from one
+    round to the next, as a centralised training does; a federated site starts afresh each round.
     """
 
     def __init__(
@@ -121,7 +120,7 @@ class SegmentationTrainer:
         rounds: int,
         seed: int,
         device: str = "auto",
-        keep_optimizer: bool = False,
+        optimizer_folder: Path | None = None,
     ):
         self.site = site
         self.settings = settings
@@ -132,16 +131,26 @@ class SegmentationTrainer:
         self.validation_images = validation
         self.model = build_network(settings.network, settings.network_args)
         self.model.to(self.device, memory_format=torch.channels_last)
-        self.keep_optimizer = keep_optimizer
-        self._optimizer_state: dict[str, Any] | None = None
+        self.optimizer_folder = optimizer_folder
 
     def train(self, parameters: Parameters, round_number: int) -> TrainingResult:
-        """Train from `parameters` for the settings' epochs or steps; FedwardError where the loss is not finite."""
+        """Train from `parameters` for the settings' epochs or steps; FedwardError where it diverges or lacks memory."""
+        try:
+            return self._train(parameters, round_number)
+        except torch.OutOfMemoryError as error:
+            raise FedwardError(
+                f"{self.site}, round {round_number}: {self.device} has too little memory for batches of "
+                f"{self.settings.batch_size}: lower the batch size, the image size or the network's features"
+            ) from error
+
+    def _train(self, parameters: Parameters, round_number: int) -> TrainingResult:
         started = time.monotonic()
         settings = self.settings
         load_parameters(self.model, parameters)
         self.model.train()
-        optimizer = self._optimizer(round_number)
+        optimizer = make_optimizer(self.model, settings, learning_rate(settings, round_number, self.rounds))
+        if self.optimizer_folder and round_number > 1:
+            load_optimizer(self.optimizer_folder, round_number - 1, optimizer)
         loss_function = LOSSES[settings.loss]
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "train", self.site, round_number))
         samples = len(self.train_images)
@@ -165,14 +174,14 @@ class SegmentationTrainer:
                 f"{self.site}, round {round_number}: the training loss is {mean_loss}; "
                 f"lower the learning rate (now {settings.learning_rate}) or check the images with fedward check-data"
             )
-        if self.keep_optimizer:
-            self._optimizer_state = optimizer.state_dict()
         own = get_parameters(self.model)
         broken = [key for key, value in own.items() if not np.isfinite(value).all()]
         if broken:  # the last step can do this after a finite loss; such an update must not leave the site
             raise FedwardError(
                 f"{self.site}, round {round_number}: training made {broken[0]} infinite or NaN; lower the learning rate"
             )
+        if self.optimizer_folder:
+            save_optimizer(self.optimizer_folder, round_number, optimizer)
         return TrainingResult(own, samples, steps, time.monotonic() - started, mean_loss)
 
     def evaluate(self, parameters: Parameters, on: str = "validation") -> Evaluation | None:
@@ -191,20 +200,6 @@ class SegmentationTrainer:
             image, mask = image.pin_memory(), mask.pin_memory()
         to = {"device": self.device, "non_blocking": True}
         return image.to(**to).float(), mask.to(**to).float()
-
-    def _optimizer(self, round_number: int) -> torch.optim.Optimizer:
-        settings = self.settings
-        rate = learning_rate(settings, round_number, self.rounds)
-        optimizer: torch.optim.Optimizer
-        if settings.optimizer == "adam":
-            optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
-        else:
-            optimizer = torch.optim.SGD(self.model.parameters(), lr=rate, momentum=settings.momentum)
-        if self._optimizer_state is not None:
-            optimizer.load_state_dict(self._optimizer_state)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        return optimizer
 
 
 def predict_logits(model: nn.Module, image: Tensor, device: torch.device, precision: str = "float32") -> Tensor:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ class Site:
         images: SiteImages,
         threads: int = 1,
         device: str = "auto",
-        keep_optimizer: bool = False,
+        optimizer_folder: Path | None = None,
     ):
         if threads:
             torch.set_num_threads(threads)
@@ -82,9 +83,10 @@ class Site:
             settings.rounds,
             settings.seed,
             device,
-            keep_optimizer,
+            optimizer_folder,
         )
-        self.warnings = _claim_warnings(images)
+        self.claims_from = "training" if settings.aggregation.cost_source == "site_training" else "validation"
+        self.without_tumour, self.warnings = _judge(images, self.claims_from)
         for warning in self.warnings:
             log.warning("%s: %s", name, warning)
 
@@ -92,15 +94,14 @@ class Site:
         """Validate the received parameters, train, validate the own ones: (own parameters, report)."""
         start = self.trainer.evaluate(parameters)
         result = self.trainer.train(parameters, round_number)
-        on = "training" if self.settings.aggregation.cost_source == "site_training" else "validation"
-        end = self.trainer.evaluate(result.parameters, on)
+        end = self.trainer.evaluate(result.parameters, self.claims_from)
         return result.parameters, {
             "samples": result.samples,
             "steps": result.steps,
             "train_seconds": result.seconds,
             "loss": result.loss,
-            "start": self._report(start),
-            "end": self._report(end),
+            "start": self._report(start, "validation"),
+            "end": self._report(end, self.claims_from),
             "warnings": self.warnings,
         }
 
@@ -108,26 +109,34 @@ class Site:
         """Validate the received parameters only, as is done with the last global model."""
         started = time.monotonic()
         start = self.trainer.evaluate(parameters)
-        return {"start": self._report(start), "train_seconds": time.monotonic() - started, "warnings": self.warnings}
+        return {
+            "start": self._report(start, "validation"),
+            "train_seconds": time.monotonic() - started,
+            "warnings": self.warnings,
+        }
 
-    def _report(self, evaluation: Evaluation | None) -> Report | None:
+    def _report(self, evaluation: Evaluation | None, on: str) -> Report | None:
         if evaluation is None:
             return None
         report = evaluation.to_dict()
-        if self.warnings:  # without a tumour pixel neither cost nor Dice says anything about the model
+        if {"training", on} & self.without_tumour:  # neither cost nor Dice says anything about the model
             report["cost"] = report["quality"] = None
         return report
 
 
-def _claim_warnings(images: SiteImages) -> list[str]:
-    """Why a site trains without making a claim about cost and quality, if it does."""
+def _judge(images: SiteImages, claims_from: str) -> tuple[set[str], list[str]]:
+    """Which of the site's image sets hold no tumour pixel, and the warnings that its claims need."""
+    parts = {"training": images.train, "validation": images.validation}
+    without = {what for what, part in parts.items() if part is not None and not part.mask.any()}
     warnings = []
     if images.validation is None:
-        warnings.append("no validation patient: the site trains, its cost and Dice are missing")
-    for what, part in (("training", images.train), ("validation", images.validation)):
-        if part is not None and not part.mask.any():
-            warnings.append(f"no tumour pixel in its {what} images: the site trains, its cost and Dice are missing")
-    return warnings
+        missing = "its cost and Dice are missing" if claims_from == "validation" else "the global model is not measured"
+        warnings.append(f"no validation patient: the site trains, {missing}")
+    warnings += [
+        f"no tumour pixel in its {what} images: the site trains, its cost and Dice are missing"
+        for what in sorted(without)
+    ]
+    return without, warnings
 
 
 def open_site(name: str, settings: RunSettings, config: SiteConfig, workers: int = 1) -> Site:
@@ -138,8 +147,7 @@ def open_site(name: str, settings: RunSettings, config: SiteConfig, workers: int
 
 def check_site(name: str, settings: RunSettings, config: SiteConfig) -> None:
     """Fail before anything starts where a site's data folder is missing, empty or unreadable."""
-    folder = config.data_folder(settings.data_set)
     try:
-        get_data_set(settings.data_set).find_cases(folder)
+        get_data_set(settings.data_set).find_cases(config.data_folder(settings.data_set))
     except FedwardError as error:
         raise DataError(f"{name}: {error}") from error
