@@ -6,6 +6,7 @@ site's own file, `fedward.site_config`.
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -31,10 +32,11 @@ def _flag(name: str, value: bool) -> None:
         raise UsageError(f"{name} must be true or false, not {value!r}")
 
 
-def _at_least(name: str, value: float, least: float, whole: bool = True) -> None:
+def _number(name: str, value: float, least: float, most: float = math.inf, whole: bool = True) -> None:
     wrong_type = isinstance(value, bool) or not isinstance(value, int if whole else (int, float))
-    if wrong_type or not least <= value < float("inf"):
-        raise UsageError(f"{name} must be a {'whole ' if whole else ''}number of at least {least}, not {value!r}")
+    if wrong_type or not least <= value <= most or value == math.inf:
+        limits = f"from {least} to {most}" if most < math.inf else f"of at least {least}"
+        raise UsageError(f"{name} must be a {'whole ' if whole else ''}number {limits}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,12 @@ class TrainingSettings:
         _one_of("learning-rate schedule", self.schedule, SCHEDULES)
         _one_of("precision", self.precision, PRECISIONS)
         _flag("augment", self.augment)
-        _at_least("learning_rate", self.learning_rate, 0, whole=False)
-        _at_least("momentum", self.momentum, 0, whole=False)
-        _at_least("batch_size", self.batch_size, 1)
+        _number("learning_rate", self.learning_rate, 0, 1000, whole=False)
+        _number("momentum", self.momentum, 0, 1, whole=False)
+        _number("batch_size", self.batch_size, 1)
         if (self.local_epochs is None) == (self.local_steps is None):
             raise UsageError("give either local_epochs or local_steps, not both and not neither")
-        _at_least("local_epochs or local_steps", self.local_epochs or self.local_steps or 0, 1)
+        _number("local_epochs or local_steps", self.local_epochs or self.local_steps or 0, 1)
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,10 @@ class RunSettings:
         object.__setattr__(self, "sites", tuple(sites))
         if self.min_sites is None:
             object.__setattr__(self, "min_sites", len(self.sites))
-        _at_least("rounds", self.rounds, 1)
-        _at_least("seed", self.seed, 0)
-        _at_least("round_deadline", self.round_deadline, 1, whole=False)
-        _at_least("min_sites", self.quorum, 1)
+        _number("rounds", self.rounds, 1)
+        _number("seed", self.seed, 0)
+        _number("round_deadline", self.round_deadline, 1, whole=False)
+        _number("min_sites", self.quorum, 1)
         if self.quorum > len(self.sites):
             raise UsageError(f"min_sites is {self.quorum} but only {len(self.sites)} sites take part")
         check_image_size(self.training.network, self.training.network_args, self.preprocessing.image_size)

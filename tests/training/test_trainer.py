@@ -138,17 +138,25 @@ def test_received_parameters_are_not_changed(trainer, start):
     assert same(before, start)
 
 
-def test_a_loss_that_is_not_finite_names_site_round_and_learning_rate(trainer, start):
+def test_a_learning_rate_that_makes_training_diverge(trainer, start):
     with pytest.raises(FedwardError, match=r"a, round 2: .*lower the learning rate"):
-        trainer(optimizer="sgd", learning_rate=1e30).train(start, 2)
-    with pytest.raises(FedwardError, match=r"a, round 1: .*lower the learning rate"):  # after a finite loss
-        trainer(optimizer="sgd", learning_rate=1e60, local_epochs=None, local_steps=1).train(start, 1)
+        trainer(optimizer="sgd", learning_rate=1000, local_epochs=None, local_steps=40, loss="bce").train(start, 2)
 
 
-def test_images_with_nan_are_named_too(trainer, make_images, start):
+def test_a_last_step_that_breaks_the_model_after_a_finite_loss(trainer, start, monkeypatch):
+    """The square root has the value 0 and no finite slope."""
+    monkeypatch.setattr(segmentation, "LOSSES", {"bce": lambda logits, target: (0 * logits).sum().sqrt()})
+    with pytest.raises(FedwardError, match=r"a, round 1: training made .* infinite or NaN; lower the learning rate"):
+        trainer(loss="bce", local_epochs=None, local_steps=1).train(start, 1)
+
+
+def test_a_loss_that_is_not_finite_names_site_round_and_what_to_do(trainer, make_images, start):
     images = make_images(4)
     images.image[0, 0, 0, 0] = float("nan")
-    with pytest.raises(FedwardError, match="check the images"):
+    with pytest.raises(
+        FedwardError,
+        match=r"a, round 1: the training loss is nan; lower the learning rate \(now 0.001\) or check the images",
+    ):
         trainer(images=images).train(start, 1)
 
 
