@@ -40,9 +40,9 @@ def verdict(result: Any) -> str:
     warnings = len(result.problems) - result.errors
     read = f"{result.patients} patients, {result.images} images"
     if result.errors:
-        return f"{read}: {result.errors} errors, {warnings} warnings. Put the errors right before training."
+        return f"{read}: {counted(result.errors, 'error')}, {counted(warnings, 'warning')}. Put the errors right before training."
     if warnings:
-        return f"{read}: no errors, {warnings} warnings. Training can start; look at the warnings."
+        return f"{read}: no errors, {counted(warnings, 'warning')}. Training can start; look at the warnings."
     return f"{read}: no problems. Training can start."
 
 
@@ -73,3 +73,8 @@ def show(result: Any, folder: Path) -> None:
         console.print(f"[bold {colour}]{severity}[/] [bold]{escape(kind)}[/] ({table.row_count}): {escape(advice)}")
         console.print(table)
     console.print(verdict(result), style="bold", soft_wrap=True, highlight=False)
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, in the plural where that is right."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
