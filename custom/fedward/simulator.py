@@ -6,8 +6,10 @@ the run failed, nothing starts, Ctrl-C), every process that was started is gone 
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,9 +43,10 @@ def simulate(
     simulator with it.
     """
     command = [sys.executable, "-m", "fedward.flare.simulate", str(job), str(workspace), ",".join(sites)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     _resume(folder)
     family: set[psutil.Process] = set()
+    temporary = tempfile.mkdtemp(prefix="fw-")  # holds sockets, so a short path; what FLARE leaves there goes too
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": temporary}
     try:
         with log_file.open("wb") as log:
             process = subprocess.Popen(
@@ -62,6 +65,7 @@ def simulate(
         raise
     finally:
         _stop(family)
+        shutil.rmtree(temporary, ignore_errors=True)
     state, message = _state(folder)
     if state == "running":
         message = f"the simulator ended with exit code {process.poll()} before the run was over"

@@ -1,9 +1,11 @@
 """fedward simulator-workspace: make `nvflare simulator` run our job folders."""
 
+import shlex
 from pathlib import Path
 
 import click
 
+from fedward.errors import UsageError
 from fedward.simulation import find_sites, threads_per_site
 
 
@@ -31,6 +33,11 @@ def command(workspace: Path, sites: Path, runs: Path | None, threads: int | None
     """
     from fedward.flare.simulator_workspace import write_simulator_workspace
 
+    if shlex.quote(str(workspace.absolute())) != str(workspace.absolute()):
+        raise UsageError(
+            f"{workspace.absolute()} holds a space or a quote, with which FLARE's simulator starts no site: "
+            "choose another folder (job.py --env sim has no such limit)"
+        )
     names = find_sites(sites)
     runs = runs or workspace.with_name(f"{workspace.name}-runs")
     write_simulator_workspace(workspace, sites, runs, threads or threads_per_site(len(names)), device)

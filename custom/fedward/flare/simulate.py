@@ -17,6 +17,7 @@ from nvflare.private.fed.app.simulator import simulator_runner
 from nvflare.private.fed.app.simulator.simulator_runner import SimulatorClientRunner, SimulatorRunner
 
 PARENT_POLL_SECONDS = 1.0
+CONNECT_POLL_SECONDS = 0.2
 
 
 class WatchedClients(SimulatorClientRunner):
@@ -32,6 +33,24 @@ class WatchedClients(SimulatorClientRunner):
         finally:
             if next_client is None:  # FLARE's way to say that the process did not end by itself
                 self.server.client_manager.remove_client(client.token)
+
+    def _create_connection(self, open_port: int, timeout: float = 60.0) -> Any:
+        """The connection to the site's process, once it listens; RuntimeError where it has died before."""
+        limit = time.monotonic() + timeout
+        while True:
+            try:
+                return super()._create_connection(open_port, timeout=-1)  # one try
+            except RuntimeError:
+                if time.monotonic() > limit or not any(_listens(p, open_port) for p in psutil.Process().children()):
+                    raise
+            time.sleep(CONNECT_POLL_SECONDS)
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and str(port) in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 class WatchedSimulator(SimulatorRunner):

@@ -32,7 +32,7 @@ def decide(
     """
     pending = asked - answered - failed.keys()
     if len(answered) + len(pending) < min_sites:
-        return Decision("fail", f"{_few(answered, min_sites)}: {_reasons(failed)}")
+        return Decision("fail", f"{_few(answered | pending, min_sites)}: {_reasons(failed)}")
     if not pending:
         return Decision("close")
     if seconds < deadline:
@@ -43,8 +43,8 @@ def decide(
     return Decision("fail", f"{_few(answered, min_sites)}: {_reasons({**failed, **silent})}")
 
 
-def _few(answered: Set[str], min_sites: int) -> str:
-    return f"only {len(answered)} of at least {min_sites} sites can count in this round"
+def _few(able: Set[str], min_sites: int) -> str:
+    return f"only {len(able)} of at least {min_sites} sites can count in this round"
 
 
 def _reasons(failed: Mapping[str, str]) -> str:
