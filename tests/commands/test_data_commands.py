@@ -34,7 +34,7 @@ def test_check_lists_errors_and_warnings_and_ends_with_1(phantoms, tmp_path, cap
     assert "error unreadable (1): copy it again from the original" in out
     assert "warning left out (1)" in out
     assert "[odd] name" in out
-    assert "1 errors, 1 warnings. Put the errors right before training." in out
+    assert "1 error, 1 warning. Put the errors right before training." in out
 
 
 def test_check_for_machines(phantoms, tmp_path, capsys):
