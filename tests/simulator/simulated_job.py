@@ -90,9 +90,9 @@ class Running:
         self.family: set[psutil.Process] = set()
         self.output = ""
 
-    def wait(self) -> "Running":
+    def wait(self, limit: float = LIMIT) -> "Running":
         try:
-            self.output, _ = self.process.communicate(timeout=LIMIT)
+            self.output, _ = self.process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             self.end()
             raise
