@@ -264,7 +264,7 @@ def test_central_run_lists_only_who_took_part(tmp_path):
         ("test.json", '{"models": {"best": {"evaluation": {}}}}', 'test.json needs "models"'),
         ("partition.json", '{"sites": ["hospital-01"]}', "must map each site"),
         ("rounds.jsonl", '{"kind": "training"}\n', "record 1 is no round record"),
-        ("rounds.jsonl", '[1]\n{"kind"\n{}\n', "rounds.jsonl, line 2 is damaged"),
+        ("rounds.jsonl", '{}\n{"kind"\n{}\n', "rounds.jsonl, line 2 is damaged"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, file, content, message):
