@@ -38,6 +38,12 @@ def test_central_trains_on_all_images_as_one_site(images, tmp_path):
     assert record["received"]["images"] == sum(len(part.validation) for part in images.values())
 
 
+def test_central_keeps_its_optimiser_from_round_to_round(images, tmp_path):
+    folder = central(small_settings(), tmp_path / "central", images)
+    assert sorted(path.name for path in folder.state.glob("*.pt")) == ["optimizer-0001.pt", "optimizer-0002.pt"]
+    assert not list(run(small_settings(), tmp_path / "federated", images).root.rglob("*.pt"))
+
+
 def _interrupt_in_round_two(monkeypatch):
     whole = SegmentationTrainer.train
 
