@@ -40,7 +40,8 @@ def verdict(result: Any) -> str:
     warnings = len(result.problems) - result.errors
     read = f"{result.patients} patients, {result.images} images"
     if result.errors:
-        return f"{read}: {counted(result.errors, 'error')}, {counted(warnings, 'warning')}. Put the errors right before training."
+        found = f"{counted(result.errors, 'error')}, {counted(warnings, 'warning')}"
+        return f"{read}: {found}. Put the errors right before training."
     if warnings:
         return f"{read}: no errors, {counted(warnings, 'warning')}. Training can start; look at the warnings."
     return f"{read}: no problems. Training can start."
