@@ -126,7 +126,7 @@ def test_hostile_arguments_do_no_harm(component, tmp_path, monkeypatch):
                 component(**replaced(good, place, value))
             except UsageError as error:
                 refused += 1
-                assert len(str(error)) > 20
+                assert len(str(error)) > 20  # noqa: PT017 (only some of the values are refused)
     assert refused > 5 * len(HOSTILE)
     assert list(tmp_path.iterdir()) == []
 
