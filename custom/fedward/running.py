@@ -54,7 +54,7 @@ def run_and_report(
     A run that was interrupted goes on from its last finished round; a finished one is refused. SIGTERM and a closed
     terminal end it as Ctrl-C does: with KeyboardInterrupt, after every process that was started is gone.
     """
-    with _interrupted_by_signals(), _alone_in(folder.root):
+    with _interrupted_by_signals(), alone_in(folder.root):
         return _run_and_report(settings, mode, environment, sites_folder, folder, threads, device, tensorboard, console)
 
 
@@ -72,7 +72,7 @@ def _interrupted_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _alone_in(root: Path) -> Iterator[None]:
+def alone_in(root: Path) -> Iterator[None]:
     """Hold a lock on the run folder, which ends with the process: two commands would spoil each other's run."""
     root.mkdir(parents=True, exist_ok=True)
     handle = os.open(root, os.O_RDONLY)

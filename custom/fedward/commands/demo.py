@@ -26,18 +26,22 @@ def command(context: click.Context, out: Path, rounds: int) -> None:
     from rich.console import Console
 
     from fedward.commands import partition, phantoms
+    from fedward.errors import UsageError
     from fedward.lgg_segmentation import SETTINGS
-    from fedward.running import check_out, run_and_report
+    from fedward.running import alone_in, check_out, run_and_report
     from fedward.simulation import find_sites, threads_per_site
 
     images, sites, run = out / "phantoms", out / "sites", out / "run"
+    if run.exists() and not (sites / "partition.json").is_file():
+        raise UsageError(f"{run} was not made by the demo: choose another --out")
     if not images.exists():
         context.invoke(phantoms.command, data_set="lgg", folder=images)
     if not sites.exists():
         context.invoke(partition.command, data_set="lgg", folder=images, out=sites, fold=1)
     if run.exists():
         click.echo(f"Removing the earlier demo run in {run}")
-        shutil.rmtree(run)
+        with alone_in(run):
+            shutil.rmtree(run)
     names = find_sites(sites)
     settings = replace(
         SETTINGS,
