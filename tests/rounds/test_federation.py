@@ -62,6 +62,20 @@ def test_the_record_of_a_round(settings, folder):
     assert received["iou"] == pytest.approx(received["true_positive"] / (6000 - received["true_positive"]))
 
 
+def test_the_order_of_the_answers_leaves_no_trace_in_the_pooled_evaluation(settings, folder, tmp_path):
+    costs = dict(zip(SITES, (0.1, 0.2, 0.7), strict=True))  # (.1 + .2) + .7 and (.7 + .2) + .1 differ in the last bit
+    received = []
+    for name, order in (("sorted", SITES), ("reversed", SITES[::-1])):
+        federation = make_federation(settings, RunFolder(tmp_path / name))
+        federation.open()
+        for site in order:
+            own, claim = FakeSite(site).train(federation.parameters, 1)
+            claim["start"] |= {"cost": costs[site], "images": 1}
+            answer(federation, site, own, claim)
+        received.append(federation.close(federation.aggregation.close())["received"])
+    assert received[0] == received[1]
+
+
 class Scripted:
     """Sites whose reports about the received model follow a list."""
 

@@ -152,7 +152,8 @@ class Federation:
     def close(self, outcome: Outcome | None = None) -> Record:
         """End the round: take the outcome as the new global model, choose the best, write record and state."""
         current = self.round
-        received = pool(e for e in (r["start"] for r in current.reports.values()) if e is not None)
+        starts = [report["start"] for _, report in sorted(current.reports.items())]  # sums depend on their order
+        received = pool(start for start in starts if start is not None)
         silent = dict.fromkeys(current.asked - current.answers.keys() - current.failed.keys(), "no answer in time")
         record: Record = {
             "round": current.number,
