@@ -63,7 +63,7 @@ def test_the_record_of_a_round(settings, folder):
 
 
 def test_the_order_of_the_answers_leaves_no_trace_in_the_pooled_evaluation(settings, folder, tmp_path):
-    costs = dict(zip(SITES, (0.1, 0.2, 0.7), strict=True))  # (.1 + .2) + .7 and (.7 + .2) + .1 differ in the last bit
+    costs = dict(zip(SITES, (0.1, 0.2, 0.3), strict=True))  # (.1 + .2) + .3 and (.3 + .2) + .1 differ in the last bit
     received = []
     for name, order in (("sorted", SITES), ("reversed", SITES[::-1])):
         federation = make_federation(settings, RunFolder(tmp_path / name))
