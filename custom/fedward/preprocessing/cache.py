@@ -99,7 +99,8 @@ def load_prepared(path: Path) -> PreparedCase | None:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    return np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+    array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+    return array
 
 
 def _make(item: tuple[Path, Case], data_set: DataSet, settings: PreprocessingSettings) -> PreparedCase:
