@@ -1,6 +1,8 @@
 """Work spread over processes comes back in order."""
 
 import math
+from multiprocessing import active_children
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +28,18 @@ def test_an_error_reaches_the_caller(workers):
 def test_no_bar_where_there_is_no_terminal(capsys):
     list(map_in_processes(math.sqrt, [4.0], "roots", 1))
     assert capsys.readouterr() == ("", "")
+
+
+def slow_mark(path: Path) -> None:
+    sum(range(3_000_000))
+    path.touch()
+
+
+def test_closing_it_ends_the_workers_and_leaves_the_rest_undone(tmp_path):
+    before = set(active_children())
+    items = [tmp_path / str(number) for number in range(300)]
+    results = map_in_processes(slow_mark, items, "marks", 2, quiet=True)
+    next(results)
+    results.close()
+    assert set(active_children()) <= before
+    assert len(list(tmp_path.iterdir())) < 100

@@ -1,7 +1,10 @@
 """The `fedward` command. Each command lives in `fedward.commands` and is imported only when it is called."""
 
 import importlib
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -41,10 +44,24 @@ def cli() -> None:
     """Train medical image models across hospitals with NVIDIA FLARE."""
 
 
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """The default would end this process alone, and leave pools and the simulator behind."""
+    changed = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]  # not under nohup
+    for number in changed:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
     """Run a click command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     try:
-        result = command.main(args=arguments, standalone_mode=False)
+        with interrupted_by_signals():
+            result = command.main(args=arguments, standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("Interrupted.", err=True)
         return 130

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeVar
 
 from rich.console import Console
@@ -29,7 +29,7 @@ def map_in_processes(
     """Yield `function(item)` for each item, in the order of `items`, computed in parallel under a progress bar.
 
     `function` must be importable (top level of a module). `workers` 0 means one per core; 1 stays in this process.
-    The bar goes to standard error and is shown on a terminal only.
+    The bar goes to standard error and is shown on a terminal only. Closing the generator ends the workers.
     """
     from os import cpu_count
 
@@ -49,7 +49,18 @@ def map_in_processes(
                 yield function(item)
                 progress.advance(task)
             return
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        others = set(active_children())
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        try:
             for result in pool.map(function, items):
                 yield result
                 progress.advance(task)
+        except BaseException:  # an error or an interruption: nobody wants the rest, which may take minutes
+            started = set(active_children()) - others
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in started:
+                worker.terminate()
+            for worker in started:
+                worker.join()
+            raise
+        pool.shutdown()

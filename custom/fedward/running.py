@@ -4,7 +4,6 @@ import fcntl
 import logging
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,24 +50,10 @@ def run_and_report(
 ) -> Path:
     """Check, preprocess, train with a live table, evaluate on the test patients, and write the report: its path.
 
-    A run that was interrupted goes on from its last finished round; a finished one is refused. SIGTERM and a closed
-    terminal end it as Ctrl-C does: with KeyboardInterrupt, after every process that was started is gone.
+    A run that was interrupted goes on from its last finished round; a finished one is refused.
     """
-    with _interrupted_by_signals(), alone_in(folder.root):
+    with alone_in(folder.root):
         return _run_and_report(settings, mode, environment, sites_folder, folder, threads, device, tensorboard, console)
-
-
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """The default would end this process alone, and leave pools and the simulator behind."""
-    changed = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]  # not under nohup
-    for number in changed:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number in changed:
-            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
