@@ -25,6 +25,7 @@ from statistics import median
 from typing import Any
 
 import click
+from rich.console import Console
 
 from fedward.cli import cli
 from fedward.cli import run as run_command
@@ -124,7 +125,7 @@ class Place:
                 local_epochs=None if steps else 1,
             ),
         )
-        fill_cache(settings, folder)
+        fill_cache(settings, folder, Console(stderr=True))
         return settings
 
     def simulator(self, name: str, run: tuple[RunSettings, Path], flare_default: bool = False) -> dict[str, float]:

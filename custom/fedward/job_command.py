@@ -74,7 +74,7 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
     @click.option("--threads", type=click.IntRange(1), help="Torch threads of a site. [default: cores / sites]")
     @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
     @click.option("--tensorboard", is_flag=True, help="Metrics to TensorBoard too (needs the extra 'tensorboard').")
-    @click.option("--hospitals", type=click.IntRange(1), default=10, help="With --export: number of hospitals.")
+    @click.option("--hospitals", type=click.IntRange(1), help="With --export: number of hospitals. [default: 10]")
     @click.option("--name", help="With --export: name of job and run. [default: JOB_SCHEME]")
     def command(**options: Any) -> None:
         export, export_folder = _export_arguments()
@@ -116,6 +116,9 @@ def _settings(job_name: str, defaults: RunSettings, options: dict[str, Any], exp
         for needed in ("sites_folder", "out"):
             if options[needed] is None:
                 raise UsageError(f"--{needed.removesuffix('_folder')} is missing (see --help); --export needs none")
+        for meant in ("hospitals", "name"):
+            if options[meant] is not None:
+                raise UsageError(f"--{meant} is for --export: a run has the hospitals of --sites and the name of --out")
     if options["local_epochs"] and options["local_steps"]:
         raise UsageError("give --local-epochs or --local-steps, not both")
     if options["env"] is None:
@@ -125,7 +128,7 @@ def _settings(job_name: str, defaults: RunSettings, options: dict[str, Any], exp
     if options["sites_folder"] is not None:
         sites = find_sites(options["sites_folder"])
     else:
-        sites = tuple(site_name(number + 1) for number in range(options["hospitals"]))
+        sites = tuple(site_name(number + 1) for number in range(options["hospitals"] or 10))
     name = options["name"] or f"{job_name}_{options['scheme']}"
     changed = ("loss", "optimizer", "learning_rate", "momentum", "schedule", "batch_size", "augment", "precision")
     channels = 1 if options["channels"] == "flair" else 3

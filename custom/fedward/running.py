@@ -37,6 +37,12 @@ def check_out(out: Path) -> RunFolder:
     return RunFolder(out)
 
 
+def check_apart(out: Path, sites_folder: Path) -> None:
+    """UsageError where the run would be written among the images."""
+    if out.resolve().is_relative_to(sites_folder.resolve()):
+        raise UsageError(f"--out {out} lies inside --sites {sites_folder}: give a folder outside it")
+
+
 def run_and_report(
     settings: RunSettings,
     mode: Mode,
@@ -52,6 +58,7 @@ def run_and_report(
 
     A run that was interrupted goes on from its last finished round; a finished one is refused.
     """
+    check_apart(folder.root, sites_folder)
     with alone_in(folder.root):
         return _run_and_report(settings, mode, environment, sites_folder, folder, threads, device, tensorboard, console)
 
@@ -103,7 +110,7 @@ def _run_and_report(
         check_site(site, settings, config)
     if environment == "sim":
         check_may_begin(settings, folder)  # here, where the sentence reaches the user before anything starts
-    fill_cache(settings, sites_folder)
+    fill_cache(settings, sites_folder, console)
     console.print(f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False)
     try:
         with LiveTable(settings.rounds, console) as table:
@@ -117,13 +124,15 @@ def _run_and_report(
     return _complete(settings, mode, sites_folder, folder, device)
 
 
-def fill_cache(settings: RunSettings, sites_folder: Path) -> None:
+def fill_cache(settings: RunSettings, sites_folder: Path, console: Console) -> None:
     """Preprocess every image of the partition, with one progress bar, so that no round waits for it."""
     from fedward.preprocessing.cache import prepare_cases
 
     reader = get_data_set(settings.data_set)
     folders = [sites_folder / name for name in (*settings.sites, "test", SERVER_SITE)]
     cases = [case for folder in folders if folder.is_dir() for case in reader.find_cases(folder)]
+    method = settings.preprocessing.bias_field
+    console.print(f"Preparing {len(cases)} patients (bias field: {method}); what is in the cache is taken from it")
     prepare_cases(reader, cases, settings.preprocessing, sites_folder / CACHE)
 
 

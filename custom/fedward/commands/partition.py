@@ -46,7 +46,7 @@ def command(data_set: str, folder: Path, out: Path, workers: int, **options: Any
 
     source = get_data_set(data_set)
     settings = PartitionSettings(**options)
-    with new_folder(out) as temporary:
+    with new_folder(out, outside=folder) as temporary:
         cases = source.find_cases(folder)
         institution_of = {case.patient: case.institution for case in cases}
         plan = make_plan(institution_of, settings)

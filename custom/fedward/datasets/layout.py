@@ -32,12 +32,14 @@ NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOT
 
 
 @contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path, outside: Path | None = None) -> Iterator[Path]:
     """A temporary sibling of `out` that becomes `out` when the block ends well, and disappears when it does not.
 
-    Raises UsageError where `out` exists and is not an empty folder.
+    Raises UsageError where `out` exists and is not an empty folder, or lies in `outside`, a folder that stays as it is.
     """
     out = Path(out).absolute()
+    if outside is not None and out.resolve().is_relative_to(outside.resolve()):
+        raise UsageError(f"{out} lies inside {outside}, which must stay as it is: give a folder outside it")
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise UsageError(f"{out} exists and is not an empty folder: give another one, or delete it first")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ never searched recursively, because the archive holds the whole tree twice.
 
 import csv
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,10 @@ def _read_tiff(path: Path, samples: int, bits: set[int]) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=["TIFF"]) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=["TIFF"]) as image:
+            warnings.simplefilter(
+                "ignore"
+            )  # Pillow's own words on damage: the error below says it with the file's name
             tags = image.tag_v2  # type: ignore[attr-defined]
             found = tags.get(SAMPLES_PER_PIXEL, 1)
             depths = tags.get(BITS_PER_SAMPLE, (1,))

@@ -223,8 +223,8 @@ class Federation:
         )
 
     def _choose_best(self, received: Evaluation | None, round_number: int) -> None:
-        if received is None or received.quality is None:
-            return
+        if round_number == 0 or received is None or received.quality is None:
+            return  # the untrained model is measured, but never the best: `predict` would use random weights
         if self.best["quality"] is None or received.quality > self.best["quality"]:
             self._save_best(round_number, received.quality)
 
