@@ -50,8 +50,8 @@ def test_simulator_and_plain_loop_end_in_the_same_bits(undisturbed, sites, place
 
 def test_the_command_shows_each_round_and_where_the_report_is(undisturbed):
     lines = undisturbed.done.output.splitlines()
-    assert [line.split("  ")[0] for line in lines[1:5]] == ["round 1/3", "round 2/3", "round 3/3", "round final"]
-    assert lines[5] == f"Report: {undisturbed.run.report}"
+    assert [line.split("  ")[0] for line in lines[2:6]] == ["round 1/3", "round 2/3", "round 3/3", "round final"]
+    assert lines[6] == f"Report: {undisturbed.run.report}"
     assert undisturbed.run.report.is_file()
 
 

@@ -101,10 +101,8 @@ def _read_tiff(path: Path, samples: int, bits: set[int]) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=["TIFF"]) as image:
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow's own words on damage: the error below says it with the file's name
+        # Pillow's own words on damage are left out: the error below says it with the file's name.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["TIFF"]) as image:
             tags = image.tag_v2  # type: ignore[attr-defined]
             found = tags.get(SAMPLES_PER_PIXEL, 1)
             depths = tags.get(BITS_PER_SAMPLE, (1,))
