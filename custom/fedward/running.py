@@ -60,7 +60,46 @@ def run_and_report(
     """
     check_apart(folder.root, sites_folder)
     with alone_in(folder.root):
-        return _run_and_report(settings, mode, environment, sites_folder, folder, threads, device, tensorboard, console)
+        if folder.finished():
+            if folder.test.exists() or not (sites_folder / "test").is_dir():
+                raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+            return _complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
+        partition = _check_ready(settings, environment, sites_folder, folder, threads, device)
+        fill_cache(settings, sites_folder, console)
+        console.print(
+            f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False
+        )
+        try:
+            with LiveTable(settings.rounds, console) as table:
+                if environment == "sim":
+                    _simulate(settings, sites_folder, folder, threads, device, tensorboard, table.add)
+                else:
+                    _run_in_process(settings, mode, sites_folder, folder, threads, device, table.add)
+        finally:
+            if folder.run.is_file():
+                write_json(folder.partition, partition)
+        return _complete(settings, mode, sites_folder, folder, device)
+
+
+def _check_ready(
+    settings: RunSettings, environment: Environment, sites_folder: Path, folder: RunFolder, threads: int, device: str
+) -> dict[str, Any]:
+    """Fail before anything starts where a run could not end well; returns the partition."""
+    from fedward.training.segmentation import choose_device
+    from fedward.training.site import check_site
+
+    choose_device(device)
+    partition = read_partition(sites_folder)
+    if astray := sorted(set(partition["sites"]) ^ set(settings.sites)):
+        raise DataError(
+            f"{', '.join(astray)}: partition.json and the folders in {sites_folder} do not name the same hospitals: "
+            "bring the folder back, or make the partition again with fedward partition"
+        )
+    for site in settings.sites:
+        check_site(site, settings, simulation_config(sites_folder, site, threads, device))
+    if environment == "sim":
+        check_may_begin(settings, folder)  # here, where the sentence reaches the user
+    return partition
 
 
 @contextmanager
@@ -78,50 +117,6 @@ def alone_in(root: Path) -> Iterator[None]:
         os.close(handle)
         with suppress(OSError):
             root.rmdir()  # nothing was begun in it
-
-
-def _run_and_report(
-    settings: RunSettings,
-    mode: Mode,
-    environment: Environment,
-    sites_folder: Path,
-    folder: RunFolder,
-    threads: int,
-    device: str,
-    tensorboard: bool,
-    console: Console,
-) -> Path:
-    from fedward.training.segmentation import choose_device
-    from fedward.training.site import check_site
-
-    if folder.finished():
-        if folder.test.exists() or not (sites_folder / "test").is_dir():
-            raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
-        return _complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
-    choose_device(device)
-    partition = read_partition(sites_folder)
-    if astray := sorted(set(partition["sites"]) ^ set(settings.sites)):
-        raise DataError(
-            f"{', '.join(astray)}: partition.json and the folders in {sites_folder} do not name the same hospitals: "
-            "bring the folder back, or make the partition again with fedward partition"
-        )
-    configs = {site: simulation_config(sites_folder, site, threads, device) for site in settings.sites}
-    for site, config in configs.items():
-        check_site(site, settings, config)
-    if environment == "sim":
-        check_may_begin(settings, folder)  # here, where the sentence reaches the user before anything starts
-    fill_cache(settings, sites_folder, console)
-    console.print(f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False)
-    try:
-        with LiveTable(settings.rounds, console) as table:
-            if environment == "sim":
-                _simulate(settings, sites_folder, folder, threads, device, tensorboard, table.add)
-            else:
-                _run_in_process(settings, mode, sites_folder, folder, threads, device, table.add)
-    finally:
-        if folder.run.is_file():
-            write_json(folder.partition, partition)
-    return _complete(settings, mode, sites_folder, folder, device)
 
 
 def fill_cache(settings: RunSettings, sites_folder: Path, console: Console) -> None:
