@@ -157,8 +157,15 @@ def test_values_out_of_a_job_that_cannot_be(values, message):
 def test_settings_do_not_change_with_what_they_were_made_from():
     """A run's own copy: changes make a new object."""
     settings = run()
-    assert settings.with_changes(rounds=3).rounds == 3
+    assert replace(settings, rounds=3).rounds == 3
     assert settings.rounds == 25
     with pytest.raises(AttributeError):
         settings.rounds = 3
     assert replace(settings, min_sites=1).quorum == 1
+
+
+def test_a_ratio_compares_costs_on_the_same_images():
+    with pytest.raises(UsageError, match="on the same images"):
+        AggregationSettings(cost_source="site_training", cost_reference="round_start")
+    AggregationSettings(cost_source="site_training")
+    AggregationSettings(cost_source="server_validation", cost_reference="round_start")

@@ -7,7 +7,7 @@ site's own file, `fedward.site_config`.
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from fedward.errors import UsageError
@@ -95,6 +95,12 @@ class AggregationSettings:
     def __post_init__(self) -> None:
         self.weighting_scheme()
         _one_of("cost_source", self.cost_source, COST_SOURCES)
+        if (self.cost_source, self.cost_reference) == ("site_training", "round_start"):
+            raise UsageError(
+                "cost_reference round_start compares the received model with the trained one on the same images, and "
+                "the received one is measured on validation images: use cost_source site_validation or "
+                "server_validation"
+            )
         _flag("pooled_variance", self.pooled_variance)
 
     def weighting_scheme(self) -> Scheme:
@@ -162,9 +168,6 @@ class RunSettings:
     def fingerprint(self) -> str:
         """SHA-256 of all settings; a run goes on only with the settings it began with."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
-
-    def with_changes(self, **changes: Any) -> "RunSettings":
-        return replace(self, **changes)
 
 
 def section(kind: type, values: Any, where: str) -> Any:

@@ -1,5 +1,7 @@
 """Centralised and local training: the same trainer, the same number of steps."""
 
+from dataclasses import replace
+
 import pytest
 from small_run import SITES, run, small_settings, weights_of
 
@@ -73,9 +75,7 @@ def test_a_hospital_alone_does_what_it_would_do_in_a_federation_of_one(images, t
     settings = small_settings()
     folder = local(settings, tmp_path / "local", images)
     for site in SITES:
-        alone = run(
-            small_settings(**{}).with_changes(sites=(site,), min_sites=1), tmp_path / site, {site: images[site]}
-        )
+        alone = run(replace(small_settings(), sites=(site,), min_sites=1), tmp_path / site, {site: images[site]})
         assert weights_of(RunFolder(folder.root / site)) == weights_of(alone)
 
 

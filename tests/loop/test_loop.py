@@ -166,10 +166,8 @@ def test_every_scheme_runs(images, tmp_path, scheme):
         assert set(record["shares"]) == set(SCHEMES[scheme].mix)
 
 
-@pytest.mark.parametrize("reference", ["previous_round", "round_start"])
-def test_costs_of_the_training_images(images, tmp_path, reference):
-    aggregation = {"cost_source": "site_training", "cost_reference": reference}
-    folder = run(small_settings(aggregation=aggregation), tmp_path / "run", images)
+def test_costs_of_the_training_images(images, tmp_path):
+    folder = run(small_settings(aggregation={"cost_source": "site_training"}), tmp_path / "run", images)
     for record in read_records(folder.rounds)[:2]:
         for site in SITES:
             assert record["answers"][site]["end"]["images"] == len(images[site].train)

@@ -1,13 +1,10 @@
 import io
-import json
 
 import pytest
 from fake_run import fake_records
 from rich.console import Console
 
-from fedward.errors import FedwardError
-from fedward.reports.live import LiveTable, cells, follow, plain_line, weight_bars
-from fedward.rounds.record import append_record
+from fedward.reports.live import LiveTable, cells, plain_line, weight_bars
 
 
 def shown(records: list[dict], terminal: bool, rounds: int = 25) -> str:
@@ -74,44 +71,3 @@ def test_negative_weights_of_a_strict_scheme_are_shown():
 
 def test_nothing_is_shown_for_a_run_without_rounds():
     assert shown([], terminal=False) == ""
-
-
-def test_follow_yields_what_another_process_writes(tmp_path):
-    path = tmp_path / "rounds.jsonl"
-    records = fake_records(rounds=3, planned=3)
-    waiting = list(records)
-
-    def finished() -> bool:  # stands for the writer: one more record each time it is asked
-        if waiting:
-            append_record(path, waiting.pop(0))
-        return not waiting
-
-    assert list(follow(path, finished, interval=0)) == records
-
-
-def test_follow_waits_for_the_rest_of_a_line(tmp_path):
-    path = tmp_path / "rounds.jsonl"
-    first, second = fake_records(rounds=2)
-    line = json.dumps(second)
-    path.write_text(json.dumps(first) + "\n" + line[:40])
-    parts = iter([line[40:] + "\n", ""])
-
-    def finished() -> bool:
-        with path.open("a") as file:
-            file.write(next(parts))
-        return False
-
-    rounds = follow(path, finished, interval=0)
-    assert next(rounds) == first
-    assert next(rounds) == second
-
-
-def test_follow_of_a_run_that_wrote_nothing_ends(tmp_path):
-    assert list(follow(tmp_path / "rounds.jsonl", lambda: True)) == []
-
-
-def test_follow_refuses_a_damaged_file(tmp_path):
-    path = tmp_path / "rounds.jsonl"
-    path.write_text('{"kind": \n{}\n')
-    with pytest.raises(FedwardError, match="line 1 is damaged"):
-        list(follow(path, lambda: True))

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_answers_nobody_waits_for_are_ignored(settings, folder):
 
 
 def test_a_refused_result_is_recorded_and_does_not_count(settings, folder):
-    federation = make_federation(settings.with_changes(min_sites=1), folder)
+    federation = make_federation(replace(settings, min_sites=1), folder)
     federation.open()
     good, claim = FakeSite("hospital-01").train(federation.parameters, 1)
     answer(federation, "hospital-01", good, claim)
@@ -198,7 +199,7 @@ def test_a_refused_result_is_recorded_and_does_not_count(settings, folder):
 
 
 def test_without_a_quorum_the_round_fails_and_names_the_sites(settings, folder):
-    federation = make_federation(settings.with_changes(min_sites=2), folder)
+    federation = make_federation(replace(settings, min_sites=2), folder)
     federation.open()
     own, claim = FakeSite("hospital-01").train(federation.parameters, 1)
     answer(federation, "hospital-01", own, claim)
@@ -223,7 +224,7 @@ def test_a_validation_needs_one_answer_only(settings, folder):
 
 
 def test_the_deadline_is_that_of_the_settings(settings, folder):
-    federation = make_federation(settings.with_changes(min_sites=1), folder)
+    federation = make_federation(replace(settings, min_sites=1), folder)
     federation.open()
     own, claim = FakeSite("hospital-01").train(federation.parameters, 1)
     answer(federation, "hospital-01", own, claim)
@@ -273,7 +274,7 @@ def test_a_finished_run_is_refused_and_untouched(settings, folder):
 
 def test_other_settings_are_refused_by_name(settings, folder):
     run_rounds(make_federation(settings, folder), until=1)
-    other = settings.with_changes(seed=2, aggregation=AggregationSettings(scheme="fedavg"))
+    other = replace(settings, seed=2, aggregation=AggregationSettings(scheme="fedavg"))
     with pytest.raises(UsageError) as caught:
         make_federation(other, folder)
     assert "aggregation.scheme: 'dcew' before, 'fedavg' now" in str(caught.value)

@@ -1,8 +1,5 @@
 """The rounds of a run on the terminal, as they finish: a live table, or plain lines where output is no terminal."""
 
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedward.reports.metrics import evaluation_iou, mean_loss, number
-from fedward.rounds.record import Record, read_records
+from fedward.rounds.record import Record
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 COLUMNS = ("round", "sites", "time", "loss", "cost", "Dice", "IoU")
@@ -67,22 +64,6 @@ class LiveTable:
             table.add_row(*cells(record, self.rounds), weight_bars(record, sites))
         last = next((r for r in reversed(self.records) if r.get("weights")), None)
         return Group(table, *([_weights_table(last, sites)] if last else []))
-
-
-def follow(path: Path, is_finished: Callable[[], bool], interval: float = 0.5) -> Iterator[Record]:
-    """Yield the records of a `rounds.jsonl` that another process writes, as they come.
-
-    Ends when `is_finished()` is true and everything written before that has been yielded. `interval` in seconds.
-    """
-    seen = 0
-    while True:
-        finished = is_finished()  # before reading: what is written later than this is not promised
-        records = read_records(path)
-        yield from records[seen:]
-        seen = len(records)
-        if finished:
-            return
-        time.sleep(interval)
 
 
 def cells(record: Record, rounds: int) -> list[str]:

@@ -44,14 +44,14 @@ def join_site_images(parts: Sequence[SiteImages]) -> SiteImages:
 
 
 def load_site_images(
-    site: str, config: SiteConfig, data_set: str, preprocessing: PreprocessingSettings, seed: int, workers: int = 1
+    site: str, config: SiteConfig, data_set: str, preprocessing: PreprocessingSettings, seed: int
 ) -> SiteImages:
     """Read, preprocess (or take from the cache) and stack a site's images; DataError where none is to train on."""
     reader = get_data_set(data_set)
     folder = config.data_folder(data_set)
     cases = reader.find_cases(folder)
     split = read_split(folder, cases, seed)
-    prepared = prepare_cases(reader, cases, preprocessing, config.cache_folder(), workers, quiet=workers == 1)
+    prepared = prepare_cases(reader, cases, preprocessing, config.cache_folder(), workers=1, quiet=True)
     by_patient = {case.patient: case for case in prepared}
     train = stack_cases([by_patient[p] for p in split.train])
     if train is None:
@@ -139,9 +139,9 @@ def _judge(images: SiteImages, claims_from: str) -> tuple[set[str], list[str]]:
     return without, warnings
 
 
-def open_site(name: str, settings: RunSettings, config: SiteConfig, workers: int = 1) -> Site:
+def open_site(name: str, settings: RunSettings, config: SiteConfig) -> Site:
     """A site with the images that its configuration names."""
-    images = load_site_images(name, config, settings.data_set, settings.preprocessing, settings.seed, workers)
+    images = load_site_images(name, config, settings.data_set, settings.preprocessing, settings.seed)
     return Site(name, settings, images, config.threads, config.device)
 
 
