@@ -1,9 +1,11 @@
 """fedward.yml: the only place where a data set's name meets a folder."""
 
+from pathlib import Path
+
 import pytest
 
 from fedward.errors import FedwardError, UsageError
-from fedward.site_config import SiteConfig, read_site_config
+from fedward.site_config import RegisteredWeights, SiteConfig, read_site_config
 
 GOOD = """
 data_sets:
@@ -71,18 +73,40 @@ def test_no_file(tmp_path):
         ("data_sets: [lgg]", "data_sets must map data set names to folders"),
         ("data_sets: {lgg: 7}", "data_sets must map"),
         ("data_sets: {lgg: relative/folder}", "data_sets.lgg must be an absolute path"),
-        ("data_sets: {lgg: ''}", "data_sets.lgg must be the path of a folder"),
+        ("data_sets: {lgg: ''}", "data_sets.lgg must be a path"),
         ("cache: cache", "cache must be an absolute path"),
-        ("cache:", "cache must be the path of a folder"),
-        ("runs: [a]", "runs must be the path"),
+        ("cache:", "cache must be a path"),
+        ("runs: [a]", "runs must be a path"),
         ("validation: text", "validation must map"),
         ("threads: -1", "threads must be a whole number"),
         ("threads: two", "threads must be a whole number"),
         ("threads: true", "threads must be a whole number"),
         ("device: 0", "device must be auto, cpu or cuda"),
+        ("min_patients: -1", "min_patients must be a whole number of at least 0"),
+        ("jobs_at_once: 0", "jobs_at_once must be a whole number of at least 1"),
+        ("studies: brain", "studies must be a list"),
+        ("studies: [7]", "studies must be a list"),
+        ("weights: [a]", "weights must map names"),
+        ("weights: {a: /w}", "weights.a must give 'file' and 'sha256'"),
+        ("weights: {a: {file: /w, sha256: 12}}", "weights.a: sha256 must be 64"),
+        ("weights: {a: {file: w, sha256: '" + "0" * 64 + "'}}", "weights.a.file must be an absolute path"),
     ],
 )
 def test_files_that_cannot_be_used(write, text, message):
     with pytest.raises(UsageError, match=message) as caught:
         read_site_config(write(text), "a")
     assert "fedward.yml" in str(caught.value)
+
+
+def test_what_a_hospital_asks_for(write):
+    config = read_site_config(write("studies: [brain]\nmin_patients: 20\njobs_at_once: 2\ncache: '{kit}/cache'"), "a")
+    assert (config.studies, config.min_patients, config.jobs_at_once) == (("brain",), 20, 2)
+    assert config.cache == Path(config.source).parent.parent / "cache"
+
+
+def test_registered_starting_weights(write):
+    text = "weights: {brain-v1: {file: /w.safetensors, sha256: '" + "0" * 64 + "'}}"
+    config = read_site_config(write(text), "server")
+    assert config.registered_weights("brain-v1") == RegisteredWeights(Path("/w.safetensors"), "0" * 64)
+    with pytest.raises(FedwardError, match=r"'other' are not registered in .*known: random, brain-v1"):
+        config.registered_weights("other")

@@ -12,7 +12,7 @@ from fedward.datasets.partition import site_name
 from fedward.errors import UsageError
 from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.running import ENVIRONMENTS, MODES, check_out, run_and_report
-from fedward.settings import COST_SOURCES, LOSSES, OPTIMIZERS, PRECISIONS, SCHEDULES, RunSettings
+from fedward.settings import COST_SOURCES, LOSSES, OPTIMIZERS, PRECISIONS, RANDOM, SCHEDULES, RunSettings
 from fedward.simulation import find_sites, threads_per_site
 from fedward.weighting.schemes import SCHEMES
 
@@ -68,6 +68,8 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
     @click.option("--image-size", type=int, default=preprocessing.image_size, help="Pixels; a multiple of 16.")
     @click.option("--bias-field", type=click.Choice(["n4", "n3", "none"]), default=preprocessing.bias_field)
     @click.option("--channels", type=click.Choice(["all", "flair"]), default=preprocessing.channels)
+    @click.option("--study", default=defaults.study, help="Approved study that the run belongs to.")
+    @click.option("--starting-weights", default=defaults.starting_weights, help="Random, or registered at the server.")
     @click.option("--seed", type=click.IntRange(0), default=defaults.seed)
     @click.option("--min-sites", type=click.IntRange(1), help="Results a round needs. [default: all sites]")
     @click.option("--round-deadline", type=float, default=defaults.round_deadline, help="Seconds a round may take.")
@@ -116,6 +118,8 @@ def _settings(job_name: str, defaults: RunSettings, options: dict[str, Any], exp
         for needed in ("sites_folder", "out"):
             if options[needed] is None:
                 raise UsageError(f"--{needed.removesuffix('_folder')} is missing (see --help); --export needs none")
+        if options["starting_weights"] != RANDOM:
+            raise UsageError("--starting-weights are registered at a server: a simulation starts from random ones")
         for meant in ("hospitals", "name"):
             if options[meant] is not None:
                 raise UsageError(f"--{meant} is for --export: a run has the hospitals of --sites and the name of --out")
@@ -141,6 +145,8 @@ def _settings(job_name: str, defaults: RunSettings, options: dict[str, Any], exp
         min_sites=options["min_sites"],
         round_deadline=options["round_deadline"],
         seed=options["seed"],
+        study=options["study"],
+        starting_weights=options["starting_weights"],
         preprocessing=PreprocessingSettings(
             bias_field=options["bias_field"],
             image_size=options["image_size"],

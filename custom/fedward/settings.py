@@ -19,6 +19,8 @@ LOSSES = ("bce", "dice_bce")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
+DEFAULT_STUDY = "default"  # FLARE's name for a job that names none
+RANDOM = "random"
 COST_SOURCES = ("site_validation", "site_training", "server_validation")
 
 
@@ -112,13 +114,17 @@ class AggregationSettings:
 class RunSettings:
     """One run: who takes part, for how many rounds, and how each round trains and is aggregated.
 
-    `min_sites` results must count for a round to close (default: all). `round_deadline` is in seconds.
+    `min_sites` results must count for a round to close (default: all). `round_deadline` is in seconds. `study` is the
+    approved study the run belongs to; a hospital whose fedward.yml lists its studies refuses any other.
+    `starting_weights` is "random", or a name registered in the server's fedward.yml.
     """
 
     name: str
     sites: tuple[str, ...]
     rounds: int = 25
     data_set: str = "lgg"
+    study: str = DEFAULT_STUDY
+    starting_weights: str = RANDOM
     min_sites: int | None = None
     round_deadline: float = 3600.0
     seed: int = 1
@@ -132,6 +138,8 @@ class RunSettings:
 
         check_run_name(self.name)
         get_data_set(self.data_set)
+        check_name("study", self.study)
+        check_name("starting weights", self.starting_weights)
         if not isinstance(self.sites, tuple | list) or not self.sites:
             raise UsageError(f"sites must be a list of names, at least one; got {self.sites!r}")
         sites = sorted(check_name("site name", site) for site in self.sites)  # they name spool files

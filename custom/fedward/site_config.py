@@ -5,13 +5,21 @@
     cache: /data/cache  # preprocessed images
     threads: 1          # torch threads of one training process; 0 leaves torch's default
     device: auto        # auto, cpu, cuda or cuda:1
+    min_patients: 20    # with fewer training patients than this the site refuses to train
+    studies: [brain]    # studies this site takes part in; without this key, any
+    jobs_at_once: 1     # how many jobs this site runs at the same time
     runs: /data/runs    # server only: where run folders are made
     validation:         # server only, for cost_source server_validation: data set name -> folder
       lgg: /data/validation
+    weights:            # server only: starting weights that jobs may name
+      brain-v1: {file: /data/weights/brain-v1.safetensors, sha256: 0f3c...}
 
+{site} stands for the site's name, {kit} for the folder of its startup kit (the one that holds local/).
 A job names a data set and never a folder; this file is the only place that maps one to the other.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +29,27 @@ import yaml
 from fedward.errors import FedwardError, UsageError
 
 FILE_NAME = "fedward.yml"
-KEYS = {"data_sets", "cache", "threads", "device", "runs", "validation"}
+Fill = Callable[[str], str]  # puts the site's name and kit folder into a path
+KEYS = {
+    "data_sets",
+    "cache",
+    "threads",
+    "device",
+    "min_patients",
+    "studies",
+    "jobs_at_once",
+    "runs",
+    "validation",
+    "weights",
+}
+
+
+@dataclass(frozen=True)
+class RegisteredWeights:
+    """A model file that jobs may start from, and the SHA-256 it must have."""
+
+    file: Path
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -33,8 +61,12 @@ class SiteConfig:
     cache: Path | None = None
     threads: int = 1
     device: str = "auto"
+    min_patients: int = 0
+    studies: tuple[str, ...] | None = None
+    jobs_at_once: int = 1
     runs: Path | None = None
     validation: dict[str, Path] = field(default_factory=dict)
+    weights: dict[str, RegisteredWeights] = field(default_factory=dict)
 
     def data_folder(self, data_set: str) -> Path:
         """The folder of a data set; an error that says what to add where it is not configured or not there."""
@@ -54,25 +86,58 @@ class SiteConfig:
             raise FedwardError(f"{self.source} names no cache folder: add 'cache: FOLDER' there")
         return self.cache
 
+    def registered_weights(self, name: str) -> RegisteredWeights:
+        if name not in self.weights:
+            known = ", ".join(["random", *sorted(self.weights)])
+            raise FedwardError(f"starting weights {name!r} are not registered in {self.source} (known: {known})")
+        return self.weights[name]
+
     def runs_folder(self) -> Path:
         if self.runs is None:
             raise FedwardError(f"{self.source} names no folder for runs: add 'runs: FOLDER' there")
         return self.runs
 
 
-def _folders(value: Any, where: str, site: str) -> dict[str, Path]:
+def _folders(value: Any, where: str, fill: Fill) -> dict[str, Path]:
     if not isinstance(value, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
         raise UsageError(f"{where} must map data set names to folders")
-    return {name: _folder(text, f"{where}.{name}", site) for name, text in value.items()}
+    return {name: _folder(text, f"{where}.{name}", fill) for name, text in value.items()}
 
 
-def _folder(value: Any, where: str, site: str) -> Path:
+def _folder(value: Any, where: str, fill: Fill) -> Path:
     if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{where} must be the path of a folder")
-    path = Path(value.replace("{site}", site))
+        raise UsageError(f"{where} must be a path")
+    path = Path(fill(value))
     if not path.is_absolute():
         raise UsageError(f"{where} must be an absolute path, not {value!r}")
     return path
+
+
+def _count(values: dict[str, Any], key: str, default: int, least: int, path: Path) -> int:
+    value = values.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{path}: {key} must be a whole number of at least {least}, not {value!r}")
+    return value
+
+
+def _studies(value: Any, path: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise UsageError(f"{path}: studies must be a list of study names")
+    return tuple(value)
+
+
+def _weights(value: Any, where: str, fill: Fill) -> dict[str, RegisteredWeights]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{where} must map names to 'file' and 'sha256'")
+    registered = {}
+    for name, entry in value.items():
+        if not isinstance(entry, dict) or set(entry) != {"file", "sha256"}:
+            raise UsageError(f"{where}.{name} must give 'file' and 'sha256', and nothing else")
+        digest = entry["sha256"]
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+            raise UsageError(f"{where}.{name}: sha256 must be 64 hexadecimal digits in quotes (sha256sum FILE)")
+        registered[str(name)] = RegisteredWeights(_folder(entry["file"], f"{where}.{name}.file", fill), digest)
+    return registered
 
 
 def read_site_config(path: Path, site: str) -> SiteConfig:
@@ -91,17 +156,23 @@ def read_site_config(path: Path, site: str) -> SiteConfig:
     unknown = sorted(str(key) for key in set(values) - KEYS)
     if unknown:
         raise UsageError(f"{path}: unknown settings {', '.join(unknown)}; known are {', '.join(sorted(KEYS))}")
-    threads = values.get("threads", 1)
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
-        raise UsageError(f"{path}: threads must be a whole number, 0 for torch's default, not {threads!r}")
+    kit = str(path.resolve().parent.parent)
+
+    def fill(text: str) -> str:
+        return text.replace("{site}", site).replace("{kit}", kit)
+
     if not isinstance(values.get("device", "auto"), str):
         raise UsageError(f"{path}: device must be auto, cpu or cuda")
     return SiteConfig(
         source=str(path),
-        data_sets=_folders(values.get("data_sets") or {}, f"{path}: data_sets", site),
-        cache=_folder(values["cache"], f"{path}: cache", site) if "cache" in values else None,
-        threads=threads,
+        data_sets=_folders(values.get("data_sets") or {}, f"{path}: data_sets", fill),
+        cache=_folder(values["cache"], f"{path}: cache", fill) if "cache" in values else None,
+        threads=_count(values, "threads", 1, 0, path),
         device=values.get("device", "auto"),
-        runs=_folder(values["runs"], f"{path}: runs", site) if "runs" in values else None,
-        validation=_folders(values.get("validation") or {}, f"{path}: validation", site),
+        min_patients=_count(values, "min_patients", 0, 0, path),
+        studies=_studies(values["studies"], path) if "studies" in values else None,
+        jobs_at_once=_count(values, "jobs_at_once", 1, 1, path),
+        runs=_folder(values["runs"], f"{path}: runs", fill) if "runs" in values else None,
+        validation=_folders(values.get("validation") or {}, f"{path}: validation", fill),
+        weights=_weights(values.get("weights") or {}, f"{path}: weights", fill),
     )

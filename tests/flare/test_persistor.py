@@ -1,3 +1,4 @@
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,9 +6,9 @@ import pytest
 from nvflare.apis.fl_context import FLContextManager
 from nvflare.app_common.abstract.model import ModelLearnableKey
 
-from fedward.errors import UsageError
+from fedward.errors import FedwardError, UsageError
 from fedward.flare.persistor import NetworkPersistor
-from fedward.networks.checkpoint import read_model
+from fedward.networks.checkpoint import read_model, save_model
 from fedward.networks.initial import initial_parameters
 
 ARGUMENTS = {"in_channels": 3, "out_channels": 1, "features": 2, "depth": 1}
@@ -15,7 +16,7 @@ ARGUMENTS = {"in_channels": 3, "out_channels": 1, "features": 2, "depth": 1}
 
 @pytest.fixture
 def context(tmp_path):
-    workspace = SimpleNamespace(get_run_dir=lambda job: str(tmp_path / job))
+    workspace = SimpleNamespace(get_run_dir=lambda job: str(tmp_path / job), get_site_config_dir=lambda: str(tmp_path))
     engine = SimpleNamespace(get_workspace=lambda: workspace)
     with FLContextManager(engine, "server", "the-job").new_context() as context:
         yield context
@@ -38,6 +39,24 @@ def test_the_last_model_is_left_in_the_jobs_folder(context, tmp_path):
     assert all(np.array_equal(parameters[key], value) for key, value in learnable[ModelLearnableKey.WEIGHTS].items())
 
 
+def test_starting_weights_registered_at_the_server(context, tmp_path):
+    initial = initial_parameters("unet", ARGUMENTS, 7)
+    file = tmp_path / "w.safetensors"
+    save_model(file, initial, "unet", ARGUMENTS)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    config = tmp_path / "fedward.yml"
+    config.write_text(f"weights: {{brain-v1: {{file: '{file}', sha256: '{digest}'}}}}")
+    learnable = NetworkPersistor("unet", ARGUMENTS, 1, "brain-v1").load_model(context)
+    assert all(np.array_equal(learnable[ModelLearnableKey.WEIGHTS][key], value) for key, value in initial.items())
+    with pytest.raises(FedwardError, match="the job trains unet"):
+        NetworkPersistor("unet", {**ARGUMENTS, "features": 4}, 1, "brain-v1").load_model(context)
+    with pytest.raises(FedwardError, match="not registered"):
+        NetworkPersistor("unet", ARGUMENTS, 1, "brain-v2").load_model(context)
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(FedwardError, match="another one, or damaged"):
+        NetworkPersistor("unet", ARGUMENTS, 1, "brain-v1").load_model(context)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -48,6 +67,9 @@ def test_the_last_model_is_left_in_the_jobs_folder(context, tmp_path):
         ("unet", None, 1),
         ({"path": "torch.nn.Linear"}, ARGUMENTS, 1),
         ("unet", ARGUMENTS, "one"),
+        ("unet", ARGUMENTS, 1, "../weights"),
+        ("unet", ARGUMENTS, 1, "/weights.safetensors"),
+        ("unet", ARGUMENTS, 1, None),
     ],
 )
 def test_a_network_that_is_not_registered_or_too_large(arguments):

@@ -114,8 +114,8 @@ class RoundController(ModelController):
         persistor, training = self.persistor, self._run.training
         if not isinstance(persistor, NetworkPersistor):
             raise UsageError(f"component {self.persistor_id!r} of the job is no NetworkPersistor")
-        wanted = (training.network, training.network_args, self._run.seed)
-        if (persistor.network, persistor.network_args, persistor.seed) != wanted:
+        wanted = (training.network, training.network_args, self._run.seed, self._run.starting_weights)
+        if (persistor.network, persistor.network_args, persistor.seed, persistor.starting_weights) != wanted:
             raise UsageError("the job's persistor and its settings name different networks: export the job again")
         return dict(self.load_model().params)
 

@@ -11,6 +11,7 @@ from fedward.flare.controller import RoundController
 from fedward.flare.executor import TrainingExecutor
 from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.tasks import TRAIN, VALIDATE
+from fedward.rounds.run_folder import read_json, write_json
 from fedward.settings import RunSettings
 
 # How often a site asks for its next task. FLARE's default of 2 s is most of the waiting in a short round.
@@ -25,7 +26,8 @@ class TrainingRecipe(Recipe):
         job.set_app_packages(["fedward"])
         values = settings.to_dict()
         training = settings.training
-        job.to_server(NetworkPersistor(training.network, training.network_args, settings.seed), id="persistor")
+        persistor = NetworkPersistor(training.network, training.network_args, settings.seed, settings.starting_weights)
+        job.to_server(persistor, id="persistor")
         job.to_server(CostWeightedAggregator(**asdict(settings.aggregation)), id="aggregator")
         job.to_server(RoundController(values))
         if tensorboard:
@@ -40,4 +42,8 @@ class TrainingRecipe(Recipe):
 def export_job(settings: RunSettings, folder: Path, tensorboard: bool = False) -> Path:
     """Write the job folder `folder/NAME` and return it."""
     TrainingRecipe(settings, tensorboard).export(str(folder))
-    return folder / settings.name
+    made = folder / settings.name
+    meta = read_json(made / "meta.json")
+    meta["deploy_map"] = {"app": ["server", *settings.sites]}  # FLARE's @ALL would be whoever happens to be connected
+    write_json(made / "meta.json", meta)
+    return made

@@ -60,6 +60,22 @@ def read_model(path: Path) -> tuple[Parameters, dict[str, Any]]:
     return parameters, metadata
 
 
+def read_registered(path: Path, sha256: str, network: str, arguments: Mapping[str, int]) -> Parameters:
+    """Parameters of a registered model file: its bytes must have that SHA-256, and its network be the one asked for."""
+    if not path.is_file():
+        raise FedwardError(f"the registered starting weights {path} are missing at the server")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise FedwardError(f"{path} has SHA-256 {found}, registered is {sha256}: the file is another one, or damaged")
+    parameters, metadata = read_model(path)
+    if (metadata["network"], metadata["network_args"]) != (network, dict(arguments)):
+        raise FedwardError(
+            f"{path} holds {metadata['network']} {metadata['network_args']}, the job trains {network} {dict(arguments)}"
+        )
+    return parameters
+
+
 def load_parameters(model: "nn.Module", parameters: Mapping[str, np.ndarray]) -> None:
     """Copy `parameters` into `model`; a missing, unexpected or misshapen key is an error that names it."""
     import torch

@@ -53,6 +53,11 @@ def load_site_images(
     split = read_split(folder, cases, seed)
     prepared = prepare_cases(reader, cases, preprocessing, config.cache_folder(), workers=1, quiet=True)
     by_patient = {case.patient: case for case in prepared}
+    if len(split.train) < config.min_patients:
+        raise DataError(
+            f"{site}: {len(split.train)} training patients, and {config.source} asks for min_patients "
+            f"{config.min_patients} at least: this site does not train on so few"
+        )
     train = stack_cases([by_patient[p] for p in split.train])
     if train is None:
         raise DataError(f"{site}: no training patient in {folder}: check its split.json or add patients")
