@@ -16,6 +16,7 @@ COMMANDS = {
     "check-data": "check_data",
     "compare": "compare",
     "demo": "demo",
+    "network": "network",
     "partition": "partition",
     "phantoms": "phantoms",
     "predict": "predict",

@@ -21,10 +21,11 @@ from fedward.flare.aggregator import OUTCOME, SITE, CostWeightedAggregator
 from fedward.flare.analytics import send_record
 from fedward.flare.arguments import checked_settings, checked_text
 from fedward.flare.persistor import NetworkPersistor
+from fedward.flare.progress import asks_for_progress, tell_progress
 from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, TRAIN, VALIDATE
 from fedward.machine import machine, versions
 from fedward.rounds.federation import TRAINING, VALIDATION, Federation
-from fedward.rounds.record import Record
+from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder
 from fedward.rounds.site_report import Report
 from fedward.rounds.spool import Spool
@@ -61,6 +62,11 @@ class RoundController(ModelController):
             raise FedwardError("the run has not begun")
         return self._federation
 
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        super().handle_event(event_type, fl_ctx)
+        if asks_for_progress(event_type) and self._federation is not None:
+            tell_progress(self, read_records(self._federation.folder.rounds), fl_ctx)
+
     def run(self) -> None:
         try:
             self._begin()
@@ -81,6 +87,7 @@ class RoundController(ModelController):
     def _stop(self, message: str) -> None:
         if self._federation is not None:
             self._federation.stop("failed", message)
+            self._copy_run()
 
     def _begin(self) -> None:
         aggregator = self.get_component(self.aggregator_id)
@@ -146,6 +153,7 @@ class RoundController(ModelController):
                 break
             if self.abort_signal.triggered:
                 self.federation.stop("interrupted", "the job was aborted")
+                self._copy_run()
                 return None
             time.sleep(POLL_SECONDS)
         self.cancel_all_tasks()
@@ -207,7 +215,14 @@ class RoundController(ModelController):
     def _deliver(self) -> None:
         """Leave the last model and the run folder where FLARE's job download finds them."""
         self.save_model(FLModel(params_type=ParamsType.FULL, params=self.federation.parameters))
+        self._copy_run()
+
+    def _copy_run(self) -> None:
+        """A copy of the run folder in the job's result; that of a failed run says why it failed."""
         source, target = self.federation.folder, RunFolder(Path(self.get_run_dir()) / "run")
-        shutil.copytree(source.models, target.models, dirs_exist_ok=True)
+        target.root.mkdir(parents=True, exist_ok=True)
+        if source.models.is_dir():
+            shutil.copytree(source.models, target.models, dirs_exist_ok=True)
         for path in (source.run, source.settings, source.rounds):
-            shutil.copy(path, target.root)
+            if path.is_file():
+                shutil.copy(path, target.root)

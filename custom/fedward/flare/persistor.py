@@ -19,8 +19,8 @@ class NetworkPersistor(ModelPersistor):
     """The starting weights of a registered network; the last model goes into the job's folder.
 
     `starting_weights` is "random", repeatable by `seed`, or a name registered in the server's fedward.yml; never a
-    path. The run folder, written by the controller, is what reports and continues are made from; the copy in the job's folder
-    (`model/last.safetensors`) is what FLARE's own job download brings.
+    path. The run folder, written by the controller, is what reports and continues are made from; the copy in the job's
+    folder (`model/last.safetensors`) is what FLARE's own job download brings.
     """
 
     def __init__(self, network: str, network_args: dict[str, int], seed: int, starting_weights: str = RANDOM):

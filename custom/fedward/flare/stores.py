@@ -1,0 +1,39 @@
+"""Where a server keeps submitted jobs and snapshots: in its kit's folder, never under /tmp, wherever the kit lies.
+
+FLARE wants absolute paths in resources.json, which provisioning cannot know. Its server processes change into the
+kit's folder before they build components, so a path relative to it is made absolute here.
+"""
+
+import os
+from pathlib import Path
+
+from nvflare.apis.impl.job_def_manager import SimpleJobDefManager
+from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
+
+from fedward.errors import FedwardError
+
+
+def kit_folder(folder: str) -> str:
+    """`folder` of the running kit, made where it is missing; FedwardError where that cannot be."""
+    path = Path.cwd() / folder
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FedwardError(f"{path} cannot be made ({error.strerror}): the server keeps its jobs there") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise FedwardError(f"{path} is not writable for this user: the server keeps its jobs there")
+    return str(path)
+
+
+class KitJobManager(SimpleJobDefManager):
+    """FLARE's job manager with its jobs in `folder` of the kit."""
+
+    def __init__(self, folder: str, job_store_id: str = "job_store"):
+        super().__init__(uri_root=kit_folder(folder), job_store_id=job_store_id)
+
+
+class KitStorage(FilesystemStorage):
+    """FLARE's file storage rooted in `folder` of the kit."""
+
+    def __init__(self, folder: str, uri_root: str = "/"):
+        super().__init__(root_dir=kit_folder(folder), uri_root=uri_root)

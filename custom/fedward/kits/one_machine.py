@@ -1,0 +1,200 @@
+"""A whole network on one machine: provision, start every kit's own start.sh, stop exactly what was started.
+
+NETWORK/project.yml              the project file as used here, with its ports
+NETWORK/workspace/               what `nvflare provision` made: kits and the certificate authority's state
+NETWORK/runs/                    the server's run folders
+NETWORK/processes.json           what is running: name, pid and the time it was created
+"""
+
+import contextlib
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from fedward.errors import FedwardError, UsageError
+from fedward.kits.kit import open_kit
+from fedward.rounds.run_folder import read_json, write_bytes, write_json
+from fedward.simulation import CACHE, SERVER_SITE
+
+STOP_SECONDS = 10.0
+TAIL = 12
+
+
+def kits_folder(network: Path) -> Path:
+    """The folder of the kits that were provisioned last."""
+    made = sorted((network / "workspace").glob("*/prod_*"))
+    if not made:
+        raise FedwardError(f"{network} holds no network: make one with fedward network start")
+    return made[-1]
+
+
+def provision(network: Path, project: Path, port: int | None) -> Path:
+    """Make the kits once; a network that has them keeps them, with its certificates. Returns the folder of the kits."""
+    if (network / "workspace").is_dir():
+        return kits_folder(network)
+    values = _project(project)
+    server = next(p for p in values["participants"] if p["type"] == "server")
+    if port is not None:
+        server["fed_learn_port"], server["admin_port"] = port, port + 1
+    write_bytes(network / "project.yml", yaml.safe_dump(values, sort_keys=False).encode())
+    command = [sys.executable, "-m", "nvflare.cli", "provision", "-p", "project.yml", "-w", "workspace"]
+    done = subprocess.run(command, cwd=network, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+    if done.returncode:
+        shutil.rmtree(network / "workspace", ignore_errors=True)
+        raise FedwardError(f"provisioning failed: {(done.stderr or done.stdout).strip()[-1500:]}")
+    return kits_folder(network)
+
+
+def _project(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not any(p["type"] == "server" for p in values["participants"]):
+            raise UsageError(f"{path} names no server")
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing: give a project file, such as provisioning/one_machine.yml") from None
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is no project file of nvflare provision ({error})") from error
+    return dict(values)
+
+
+def fill_in(kits: Path, sites_folder: Path, hospitals: Iterable[str], network: Path, threads: int) -> None:
+    """What hospital IT would do by hand: each site's fedward.yml and environment.sh."""
+    root = sites_folder.resolve()
+    environment = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH\n"
+    for name in hospitals:
+        template = yaml.safe_load((kits / name / "local" / "fedward.yml").read_text(encoding="utf-8"))
+        own = {
+            "data_sets": {"lgg": str(root / name)},
+            "cache": str(root / CACHE),
+            "device": "auto",
+            "threads": threads,
+            "jobs_at_once": 1,
+            "min_patients": 1,
+            "studies": template["studies"],
+        }
+        _write_site(kits / name, own, environment)
+    server: dict[str, Any] = {"runs": str(network.resolve() / "runs"), "threads": threads}
+    if (root / SERVER_SITE).is_dir():
+        server["validation"] = {"lgg": str(root / SERVER_SITE)}
+    _write_site(server_kit(kits), server, environment)
+    (network / "runs").mkdir(exist_ok=True)
+
+
+def server_kit(kits: Path) -> Path:
+    found = [path for path in kits.iterdir() if (path / "startup" / "fed_server.json").is_file()]
+    if len(found) != 1:
+        raise FedwardError(f"{kits} holds {len(found)} server kits: there must be one")
+    return found[0]
+
+
+def _write_site(kit: Path, values: dict[str, Any], environment: str) -> None:
+    write_bytes(kit / "local" / "fedward.yml", yaml.safe_dump(values, sort_keys=False).encode())
+    write_bytes(kit / "local" / "environment.sh", environment.encode())
+
+
+class Processes:
+    """The started kits, kept in a file so that another command can stop them."""
+
+    def __init__(self, network: Path):
+        self.file = network / "processes.json"
+        self.entries: list[dict[str, Any]] = read_json(self.file) if self.file.is_file() else []
+
+    def start(self, kit: Path) -> None:
+        """Run the kit's start.sh in the foreground mode, in a session of its own, its output in KIT/console.txt."""
+        with (kit / "console.txt").open("wb") as console:
+            process = subprocess.Popen(
+                [str(kit / "startup" / "start.sh"), "--once"],
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        with contextlib.suppress(psutil.NoSuchProcess):
+            created = psutil.Process(process.pid).create_time()
+            self.entries.append({"name": kit.name, "kit": str(kit), "pid": process.pid, "created": created})
+        write_json(self.file, self.entries)
+
+    def alive(self) -> dict[str, psutil.Process]:
+        """The started processes that still run, by name."""
+        return {entry["name"]: process for entry in self.entries if (process := _same(entry)) is not None}
+
+    def dead(self) -> list[str]:
+        """A line for each started kit that ended by itself, with the end of what it printed."""
+        gone = [entry for entry in self.entries if _same(entry) is None]
+        return [f"{entry['name']} ended: {tail(Path(entry['kit']) / 'console.txt')}" for entry in gone]
+
+    def stop(self) -> list[str]:
+        """End what was started, with its job processes, and nothing else; returns the names."""
+        family = [member for process in self.alive().values() for member in _family(process)]
+        names = sorted(self.alive())
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.terminate()
+        _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        for member in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(left, timeout=STOP_SECONDS)
+        self.entries = []
+        self.file.unlink(missing_ok=True)
+        return names
+
+
+def _same(entry: dict[str, Any]) -> psutil.Process | None:
+    """The process of `entry` where it lives: the number alone could be another's by now."""
+    try:
+        process = psutil.Process(entry["pid"])
+        same = abs(process.create_time() - entry["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return None
+    return process if same else None
+
+
+def _family(process: psutil.Process) -> Iterator[psutil.Process]:
+    yield process
+    with contextlib.suppress(psutil.NoSuchProcess):
+        yield from process.children(recursive=True)
+
+
+def tail(file: Path) -> str:
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    return "\n".join(lines[-TAIL:])
+
+
+def check_port_free(kits: Path) -> None:
+    """FedwardError where the network's port is taken already."""
+    kit = open_kit(server_kit(kits))
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", kit.port)) == 0:
+            raise FedwardError(
+                f"port {kit.port} is in use: stop what listens there (fedward network stop?), "
+                "or make a network in another folder with --port"
+            )
+
+
+def wait_until(condition: Any, seconds: float, every: float = 0.3) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(every)
+    return False
+
+
+def memory_gib(processes: Iterable[psutil.Process]) -> float:
+    """Resident memory of the processes and their children, GiB."""
+    total = 0
+    for process in processes:
+        for member in _family(process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += member.memory_info().rss
+    return total / 2**30
