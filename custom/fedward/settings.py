@@ -21,6 +21,11 @@ SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_STUDY = "default"  # FLARE's name for a job that names none
 RANDOM = "random"
+# What a job may ask of a site at most: far above what training needs, far below what would stop a machine.
+MOST_SITES, MOST_ROUNDS, MOST_STEPS = 1000, 10_000, 1_000_000
+LARGEST_BATCH, LARGEST_BATCH_PIXELS = 1024, 2**25
+LARGEST_SEED = 2**32 - 1
+LONGEST_ROUND = 7 * 24 * 3600.0  # seconds
 COST_SOURCES = ("site_validation", "site_training", "server_validation")
 
 
@@ -75,10 +80,10 @@ class TrainingSettings:
         _flag("augment", self.augment)
         _number("learning_rate", self.learning_rate, 0, 1000, whole=False)
         _number("momentum", self.momentum, 0, 1, whole=False)
-        _number("batch_size", self.batch_size, 1)
+        _number("batch_size", self.batch_size, 1, LARGEST_BATCH)
         if (self.local_epochs is None) == (self.local_steps is None):
             raise UsageError("give either local_epochs or local_steps, not both and not neither")
-        _number("local_epochs or local_steps", self.local_epochs or self.local_steps or 0, 1)
+        _number("local_epochs or local_steps", self.local_epochs or self.local_steps or 0, 1, MOST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -142,19 +147,27 @@ class RunSettings:
         check_name("starting weights", self.starting_weights)
         if not isinstance(self.sites, tuple | list) or not self.sites:
             raise UsageError(f"sites must be a list of names, at least one; got {self.sites!r}")
+        if len(self.sites) > MOST_SITES:
+            raise UsageError(f"a run has at most {MOST_SITES} sites; got {len(self.sites)}")
         sites = sorted(check_name("site name", site) for site in self.sites)  # they name spool files
         if len(set(sites)) != len(sites):
             raise UsageError(f"sites must be different names; got {', '.join(sites)}")
         object.__setattr__(self, "sites", tuple(sites))
         if self.min_sites is None:
             object.__setattr__(self, "min_sites", len(self.sites))
-        _number("rounds", self.rounds, 1)
-        _number("seed", self.seed, 0)
-        _number("round_deadline", self.round_deadline, 1, whole=False)
+        _number("rounds", self.rounds, 1, MOST_ROUNDS)
+        _number("seed", self.seed, 0, LARGEST_SEED)
+        _number("round_deadline", self.round_deadline, 1, LONGEST_ROUND, whole=False)
         _number("min_sites", self.quorum, 1)
         if self.quorum > len(self.sites):
             raise UsageError(f"min_sites is {self.quorum} but only {len(self.sites)} sites take part")
         check_image_size(self.training.network, self.training.network_args, self.preprocessing.image_size)
+        pixels = self.training.batch_size * self.preprocessing.image_size**2
+        if pixels > LARGEST_BATCH_PIXELS:
+            raise UsageError(
+                f"a batch of {self.training.batch_size} images of {self.preprocessing.image_size} x "
+                f"{self.preprocessing.image_size} has {pixels:,} pixels: at most {LARGEST_BATCH_PIXELS:,} are allowed"
+            )
         channels = 1 if self.preprocessing.channels == "flair" else 3
         if self.training.network_args.get("in_channels") != channels:
             raise UsageError(

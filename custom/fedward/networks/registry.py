@@ -8,7 +8,8 @@ from fedward.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-UNET_DEPTH = 4  # where the arguments name none
+UNET_FEATURES, UNET_DEPTH = 32, 4  # where the arguments name none
+WIDEST_LAYER = 2048  # channels; some 500 MB of weights
 # name -> argument -> (smallest, largest) value accepted; every argument is a whole number
 NETWORKS: dict[str, dict[str, tuple[int, int]]] = {
     "unet": {"in_channels": (1, 64), "out_channels": (1, 64), "features": (1, 512), "depth": (1, 6)},
@@ -28,6 +29,12 @@ def check_network(name: str, arguments: Mapping[str, int]) -> None:
         low, high = known[key]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise UsageError(f"network {name}: {key} must be a whole number from {low} to {high}, not {value!r}")
+    widest = arguments.get("features", UNET_FEATURES) * 2 ** arguments.get("depth", UNET_DEPTH)
+    if widest > WIDEST_LAYER:
+        raise UsageError(
+            f"network {name}: its widest layer would have {widest} channels (features x 2^depth), at most "
+            f"{WIDEST_LAYER} are allowed: take fewer features or less depth"
+        )
 
 
 def check_image_size(name: str, arguments: Mapping[str, int], size: int) -> None:

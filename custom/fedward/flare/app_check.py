@@ -1,0 +1,69 @@
+"""FLARE's AppValidator hook: what an app may contain, checked again by server and sites; no site trusts the server."""
+
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.app_validation import AppValidator
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.fl_exception import UnsafeComponentError
+from nvflare.private.fed.app.fl_app_validator import FLAppValidator
+from nvflare.private.fed.utils.app_authz import AppAuthzService
+
+from fedward.errors import FedwardError
+from fedward.kits.job_app import read_app
+from fedward.kits.job_check import SERVER, check_network, check_server, check_site
+from fedward.kits.kit import NETWORK_FILE, read_network
+from fedward.site_config import FILE_NAME, read_site_config
+
+APP_PREFIX = "app_"
+MAX_REASON = 1000  # characters that go to the submitter
+
+
+class AppCheck(AppValidator, FLComponent):
+    """The `app_validator` of resources.json. A refusal goes to the server, into the job's deployment detail.
+
+    FLARE extracts an app to KIT/JOB_ID/app_SITE, and that path says which kit and site it is, so that nothing depends
+    on the folder the process was started from.
+    """
+
+    def __init__(self) -> None:
+        FLComponent.__init__(self)
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Before the first job: go ahead of FLARE's own validator, which parses HOCON and YAML with their includes."""
+        if event_type != EventType.SYSTEM_BOOTSTRAP:
+            return
+        service = AppAuthzService.app_validator
+        if not isinstance(service, FLAppValidator) or self not in service.validators:
+            raise UnsafeComponentError(
+                "FLARE does not ask fedward's AppCheck: it must be app_validator in resources.json"
+            )
+        service.validators.remove(self)
+        service.validators.insert(0, self)
+
+    def validate(self, app_folder: str) -> tuple[str, dict[str, Any]]:
+        """The reason why this app must not run here, or "" ; never a property such as byoc."""
+        try:
+            _check(Path(app_folder).absolute())
+        except FedwardError as error:
+            self.logger.warning(f"app refused: {error}")
+            return str(error)[:MAX_REASON], {}
+        except Exception as error:  # a fault of ours must refuse too, and FLARE would report no more than its type
+            self.logger.exception("app could not be checked")
+            return f"the app could not be checked here ({type(error).__name__}; see this site's log)", {}
+        return "", {}
+
+
+def _check(folder: Path) -> None:
+    site, kit = folder.name.removeprefix(APP_PREFIX), folder.parents[1]
+    if site == folder.name:
+        raise FedwardError("FLARE has put the app into an unexpected folder: is this version of nvflare supported?")
+    settings = read_app(folder, signed=(kit / "startup" / "rootCA.pem").is_file())
+    check_network(settings, read_network(kit / "local" / NETWORK_FILE))
+    config = read_site_config(kit / "local" / FILE_NAME, site)
+    if site == SERVER:
+        check_server(settings, config)
+    else:
+        check_site(settings, site, config)
