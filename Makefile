@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test test-all lint clean
+.PHONY: help venv demo wheelhouse test test-all lint clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml requirements.lock
 
 demo: venv  ## ten phantom hospitals train a U-Net with DCEW in the FLARE simulator
 	$(BIN)/fedward demo
+
+wheelhouse: venv  ## dist/wheelhouse: what hospitals install without a package index (SIGNER=KIT signs it)
+	$(BIN)/python provisioning/wheelhouse.py $(SIGNER)
 
 test: venv lint  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 -m 'not slow'
