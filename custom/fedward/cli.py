@@ -14,6 +14,7 @@ from fedward.errors import FedwardError
 
 COMMANDS = {
     "check-data": "check_data",
+    "check-kit": "check_kit",
     "compare": "compare",
     "demo": "demo",
     "network": "network",
@@ -23,6 +24,7 @@ COMMANDS = {
     "preprocess": "preprocess",
     "report": "report",
     "simulator-workspace": "simulator_workspace",
+    "watch": "watch",
 }
 
 

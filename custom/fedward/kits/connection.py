@@ -58,7 +58,7 @@ def _proxy(kit: Kit) -> Finding:
     used = next((name for name in PROXY_VARIABLES if os.environ.get(name)), None)
     if not used:
         return ok("proxy", "none set")
-    exempt = (os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy") or "").split(",")
+    exempt = (os.environ.get("no_proxy") or "").split(",")
     if any(part.strip() and kit.host.endswith(part.strip().lstrip("*")) for part in exempt):
         return ok("proxy", f"{used} is set, {kit.host} is exempt (no_proxy)")
     text = f"{used} is set: FLARE will connect through it, this check connects directly"
@@ -86,10 +86,10 @@ def _handshake(kit: Kit, timeout: float, starting: bool) -> Finding:
             context.wrap_socket(plain, server_hostname=kit.host) as secure,
         ):
             answer = secure.getpeercert(binary_form=True) or b""
-            # With TLS 1.3 a refusal of our certificate comes after the handshake, with the first bytes.
-            secure.settimeout(min(timeout, 3.0))
+            # With TLS 1.3 a refusal of our certificate comes after the handshake, instead of the first bytes.
+            secure.settimeout(3.0 if kit.scheme == "grpc" else 1.0)  # gRPC servers speak first, others may not
             try:
-                refused = kit.scheme == "grpc" and not secure.recv(1)
+                refused = not secure.recv(1)
             except TimeoutError:
                 refused = False  # the server waits for us to speak
             if refused:

@@ -1,0 +1,89 @@
+"""All checks of a kit, in the order in which hospital IT would work them off, and the verdict."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fedward.errors import FedwardError
+from fedward.kits.certificates import check_certificates
+from fedward.kits.connection import check_connection
+from fedward.kits.data_checks import check_data_sets
+from fedward.kits.finding import Finding, problem
+from fedward.kits.kit import Kit
+from fedward.kits.policy import Baseline, check_policy
+from fedward.kits.running import check_ports, check_running, check_stores
+from fedward.kits.site_checks import check_clock, check_device, check_folders, check_versions, check_weights
+from fedward.kits.startup_files import check_startup_files
+from fedward.rounds.run_folder import read_json
+from fedward.site_config import FILE_NAME, SiteConfig, read_site_config
+
+# Faults of the moment and not of the kit: a check that finds no other takes back no earlier pass, or else a site that
+# is checked while the server is down could not start again by itself.
+MOMENTARY = ("name resolution", "server reachable", "running", "port ")
+
+
+def check_kit(
+    kit: Kit,
+    base: Baseline | None,
+    privacy_problems: Callable[[Path], list[str]],
+    starting: bool = False,
+    offline: bool = False,
+    workers: int = 0,
+) -> list[Finding]:
+    """Every finding. `base` is what the installed package would put into the kit (not needed for an admin kit).
+
+    `starting`: the kit is about to start. It must not run yet, an unreachable server is a warning for a site, and data
+    folders that did not change since their last full check are not read again. `offline` leaves the network out.
+    """
+    findings = [*check_certificates(kit), check_startup_files(kit), *check_versions(kit), check_clock(kit)]
+    if kit.role != "admin" and base is not None:
+        findings += check_policy(kit, base)
+        if (privacy := kit.local / "privacy.json").is_file():
+            fix = "correct local/privacy.json; see: fedward what-leaves"
+            findings += [problem("privacy.json", text, fix) for text in privacy_problems(privacy)]
+        findings += _site(kit, starting, workers)
+        findings.append(check_running(kit, starting))
+    if kit.role == "server":
+        findings += _server(kit, offline)
+    elif not offline:
+        findings += check_connection(kit, starting)
+    return findings
+
+
+def _site(kit: Kit, starting: bool, workers: int) -> list[Finding]:
+    path = kit.local / FILE_NAME
+    try:
+        config: SiteConfig = read_site_config(path, kit.name)
+    except FedwardError as error:
+        return [problem(FILE_NAME, str(error), f"correct {path}")]
+    findings = check_folders(kit, config)
+    findings += check_weights(config)
+    findings.append(check_device(config))
+    return [*findings, *check_data_sets(config, starting, workers)]
+
+
+def _server(kit: Kit, offline: bool) -> list[Finding]:
+    try:
+        resources: Any = read_json(kit.local / "resources.json")
+        findings = check_stores(kit, resources if isinstance(resources, dict) else {})
+    except FedwardError:
+        findings = []  # has its own line
+    return findings if offline else [*findings, *check_ports(kit)]
+
+
+def faults_of_the_kit(findings: list[Finding]) -> list[str]:
+    """The problems that keep a kit from starting whenever it is tried."""
+    lasting = [one for one in findings if one.level == "problem" and not one.name.startswith(MOMENTARY)]
+    return [f"{one.name}: {one.text}" for one in lasting]
+
+
+def verdict(kit: Kit, findings: list[Finding], offline: bool) -> str:
+    """One line: whether the kit is ready to start."""
+    problems = sum(finding.level == "problem" for finding in findings)
+    warnings = sum(finding.level == "warning" for finding in findings)
+    noted = f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
+    unseen = " (offline: the network was not checked)" if offline else ""
+    ready = "ready to use" if kit.role == "admin" else "ready to start"
+    if problems:
+        return f"{kit.name}: {problems} problem{'s' * (problems != 1)}{noted}: not ready{unseen}"
+    return f"{kit.name}: {ready}{noted}{unseen}"

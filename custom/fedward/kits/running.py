@@ -1,0 +1,113 @@
+"""Whether a kit already runs on this machine, whether a server's port is free, and where a server keeps its jobs."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fedward.kits.finding import Finding, ok, problem
+from fedward.kits.kit import Kit
+from fedward.kits.site_checks import writable
+
+FLARE_PROCESS = "nvflare.private.fed.app"
+
+
+def running_process(kit: Kit) -> int | None:
+    """Process id of this kit's FLARE process, or of its start script; None where neither runs."""
+    for name, part in (("pid.fl", FLARE_PROCESS), ("daemon_pid.fl", "sub_start.sh")):
+        try:
+            pid = int((kit.root / name).read_text().strip())
+            if any(part in argument for argument in psutil.Process(pid).cmdline()):
+                return pid
+        except (OSError, ValueError, psutil.Error):
+            continue
+    return None
+
+
+def check_running(kit: Kit, starting: bool) -> Finding:
+    """A kit that runs already must not be started again; checking it while it runs is fine."""
+    pid = running_process(kit)
+    if pid is None:
+        return ok("running", "not yet")
+    if starting:
+        fix = f"stop it first: {kit.startup / 'stop_fl.sh'} (or systemctl restart)"
+        return problem("running", f"this kit runs already as process {pid}", fix)
+    return ok("running", f"as process {pid}")
+
+
+def check_ports(kit: Kit) -> list[Finding]:
+    """A server's ports are free, or held by this kit's own server. FLARE itself would share a taken port in silence."""
+    pid = running_process(kit)
+    findings = []
+    for port in sorted({kit.port, int(kit.network.server.get("admin_port") or kit.port)}):
+        name = f"port {port}"
+        if pid is not None:
+            findings.append(ok(name, f"this kit's own server runs as process {pid}"))
+            continue
+        error = _bind_error(port)
+        if error is None:
+            findings.append(ok(name, "free"))
+        elif isinstance(error, PermissionError):
+            fix = "take a port above 1023 in project.yml, or let the service bind it (CAP_NET_BIND_SERVICE)"
+            findings.append(problem(name, "this user may not listen on it", fix))
+        else:
+            holder = _holder(port)
+            fix = "stop that program, or have the lead provision another port; two servers would share the sites"
+            findings.append(problem(name, f"taken{holder}: another server runs here", fix))
+    return findings
+
+
+def _bind_error(port: int) -> OSError | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections in TIME_WAIT do not count
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            return error
+    return None
+
+
+def _holder(port: int) -> str:
+    for listener in listeners(port):
+        if listener.pid:
+            try:
+                return f" by process {listener.pid} ({psutil.Process(listener.pid).name()})"
+            except psutil.Error:
+                continue
+    return " by a program of another user"
+
+
+def listeners(port: int) -> list[Any]:
+    """Listening TCP sockets on `port` of this machine; the process id is None where this user may not see it."""
+    try:
+        sockets = psutil.net_connections("tcp")
+    except (psutil.Error, OSError):
+        return []
+    return [one for one in sockets if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port]
+
+
+def check_stores(kit: Kit, resources: dict[str, Any]) -> list[Finding]:
+    """The folders of jobs and snapshots: FLARE's job runner ends without a word where they cannot be written."""
+    found = []
+    for name, folder in store_folders(kit, resources).items():
+        if Path("/tmp") in folder.parents and Path("/tmp") not in kit.root.resolve().parents:
+            fix = "restore local/resources.json of the kit: stores lie in the kit's folder"
+            found.append(problem(name, f"{folder} may be gone after a reboot, with every job", fix))
+        else:
+            found.append(writable(name, folder))
+    return found
+
+
+def store_folders(kit: Kit, resources: dict[str, Any]) -> dict[str, Path]:
+    """Where resources.json puts jobs and snapshots. Our stores name a folder of the kit, FLARE's an absolute one."""
+    components = {c.get("id"): c.get("args") or {} for c in resources.get("components", []) if isinstance(c, dict)}
+    snapshots: Any = resources.get("snapshot_persistor") or {}
+    for key in ("args", "storage", "args"):
+        snapshots = (snapshots.get(key) if isinstance(snapshots, dict) else None) or {}
+    jobs = components.get("job_manager", {})
+    named = {
+        "job store": jobs.get("folder") or jobs.get("uri_root"),
+        "snapshot store": snapshots.get("folder") or snapshots.get("root_dir"),
+    }
+    return {name: kit.root / str(folder) for name, folder in named.items() if folder}
