@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "report",
     "simulator-workspace": "simulator_workspace",
     "watch": "watch",
+    "what-leaves": "what_leaves",
 }
 
 

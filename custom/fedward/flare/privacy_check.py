@@ -16,7 +16,7 @@ from nvflare.security.logging import secure_format_exception
 from fedward.errors import FedwardError
 from fedward.flare.leaving import LeavingFilter, ReceivedModel
 from fedward.flare.privacy_filters import ClipAndNoise, OnUpdate
-from fedward.rounds.run_folder import read_json
+from fedward.kits.job_json import strict_json
 
 
 def _path(kind: type) -> str:
@@ -39,7 +39,7 @@ def check_privacy(path: Path) -> list[str]:
     if not path.is_file():
         return [f"{path} is missing, so FLARE would filter nothing: take it from the kit again"]
     try:
-        values = read_json(path)
+        values = strict_json(path.read_bytes(), str(path))
     except FedwardError as error:
         return [str(error)]
     problems = _structure(values)

@@ -1,0 +1,95 @@
+"""The list of what may leave a hospital, in the words of a privacy officer."""
+
+from typing import Any
+
+from fedward.kits.leaving_list import Rules
+
+NUMBERS = {
+    "samples": "number of training images used in the round",
+    "steps": "number of optimiser steps",
+    "train_seconds": "seconds the site has worked",
+    "loss": "mean training loss of the round",
+    "cost": "mean cross entropy over the images",
+    "quality": "Dice over the images",
+    "images": "number of images (slices) measured on",
+    "patients": "number of patients measured on",
+    "true_positive": "pixels of tumour found",
+    "false_positive": "pixels wrongly called tumour",
+    "false_negative": "pixels of tumour missed",
+}
+PARTS = {"start": "received model", "end": "own model after training"}
+NEVER = (
+    "images, masks, names of patients and of files, split.json and fedward.yml",
+    "a number about one image or patient: each number is over all of a set (which may be one patient, where a site has "
+    "one; min_patients in fedward.yml sets how many it must have to train)",
+    "fields, arrays and texts that the list does not name: they are removed, and each is logged once in the site's log",
+    "the optimiser's state, and layers that the received model does not have",
+    "the site's logs: log streaming is off",
+)
+TO_KNOW = (
+    "The list bounds what is sent, not what can be found out from it. Parameters are learned from patients' images; "
+    "research has shown that they can tell whether an image was among them, or show parts of it.",
+    "What bounds that is noise (ClipAndNoise in local/privacy.json), at a high cost in quality; it is active only "
+    "where it is named above. Homomorphic encryption is not offered: it would hide the parameters from the server alone, and "
+    "one layer of a usual network is larger than what one ciphertext holds.",
+)
+CONNECTION = (
+    "when it connects: the site's name and organisation (its certificate), its address as the server sees it",
+    "while it runs: a heartbeat with the ids of its jobs; of a job that it has started, its task, status and exit code",
+    "before a job: whether it has a free place and a GPU, and in one sentence why it refuses a job",
+    "asked by an administrator who may (local/authorization.json): FLARE's version, memory, names of GPUs, the kit's "
+    "folder, names of the scopes of privacy.json, components of the job",
+)
+FILTERS = {
+    "ClipAndNoise": (
+        "differential privacy of the whole update: clipped to norm {clip:g}, Gaussian noise, epsilon {epsilon:g} and "
+        "delta {delta:g} a round; protects all data of this hospital at once, in the parameters alone: the numbers of "
+        "the report leave as they are"
+    ),
+    "PercentilePrivacy": (
+        "sends the largest changes alone (above percentile {percentile}, cut at {gamma}); this is no differential "
+        "privacy and promises nothing about a patient"
+    ),
+    "SVTPrivacy": (
+        "sparse vector technique: sends a share of {fraction} of the changes, with noise; it spends its "
+        "epsilon for each value that it sends and leaves almost nothing of the update"
+    ),
+    "ExcludeVars": "layers that match {exclude_vars} are sent as they came, without what was learned here",
+}
+DEFAULTS = {
+    "PercentilePrivacy": {"percentile": 10, "gamma": 0.01},
+    "SVTPrivacy": {"fraction": 0.1},
+}
+
+
+def number(name: str) -> str:
+    """What one number of the report is."""
+    part, _, value = name.rpartition(".")
+    return f"{PARTS[part]}: {NUMBERS[value]}" if part else NUMBERS[value]
+
+
+def precision(step: int) -> str:
+    return "exact" if step == 1 else f"rounded to multiples of {step}"
+
+
+def errors(rules: Rules) -> str:
+    """What the server learns of an error at the site."""
+    if rules.errors == "kind":
+        return "the kind of error, the task and a reference; the sentence itself stays in the site's log"
+    return "the site's own sentence, which may name a folder or a patient's file"
+
+
+def features(rules: Rules) -> str:
+    if rules.features is None:
+        return "none"
+    return f"at most {rules.features.max_rows} rows, with noise of {rules.features.min_noise:g} or more"
+
+
+def filter_words(entry: dict[str, Any]) -> tuple[str, str]:
+    """Name and effect of a filter that stands before the list."""
+    arguments = entry.get("args", {})
+    inner = arguments.get("filter")
+    if isinstance(inner, dict):
+        return filter_words(inner)
+    name = str(entry["path"]).rpartition(".")[2]
+    return name, FILTERS[name].format(**{**DEFAULTS.get(name, {}), **arguments})
