@@ -34,7 +34,6 @@ class KitGuard(FLComponent):
         kit = (root / "startup").resolve().parent
         if reason := refusal(kit):
             _end_start_script(root)
-            self.logger.error(reason)
             print(f"fedward refuses to start: {reason}", file=sys.stderr, flush=True)
             raise UnsafeComponentError(reason)
 

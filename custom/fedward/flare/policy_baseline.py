@@ -16,6 +16,6 @@ def installed_baseline(kit: Kit) -> Baseline:
 
 def privacy_problems(path: Path) -> list[str]:
     """What is wrong with a site's privacy.json, by building its filters."""
-    from fedward.flare.leaving import check_privacy
+    from fedward.flare.privacy_check import check_privacy
 
     return check_privacy(path)

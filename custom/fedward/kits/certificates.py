@@ -64,7 +64,7 @@ def _read(name: str, kit: Kit, findings: list[Finding]) -> list[x509.Certificate
 
 def _fingerprint(kit: Kit, authority: x509.Certificate) -> Finding:
     found = fingerprint(authority)
-    shown = ":".join(found[i : i + 4] for i in range(0, 64, 4))
+    shown = ":".join(found[i : i + 2] for i in range(0, 64, 2)).upper()  # as openssl prints it
     if found != kit.network.ca_sha256:
         text = f"rootCA.pem has the fingerprint {shown}, network.json names {kit.network.ca_sha256[:16]}..."
         return problem("CA fingerprint", text, f"files of two kits are mixed: {ASK}")

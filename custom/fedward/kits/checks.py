@@ -11,7 +11,7 @@ from fedward.kits.data_checks import check_data_sets
 from fedward.kits.finding import Finding, problem
 from fedward.kits.kit import Kit
 from fedward.kits.policy import Baseline, check_policy
-from fedward.kits.running import check_ports, check_running, check_stores
+from fedward.kits.running import NOT_RUNNING, check_ports, check_running, check_stores
 from fedward.kits.site_checks import check_clock, check_device, check_folders, check_versions, check_weights
 from fedward.kits.startup_files import check_startup_files
 from fedward.rounds.run_folder import read_json
@@ -83,7 +83,8 @@ def verdict(kit: Kit, findings: list[Finding], offline: bool) -> str:
     warnings = sum(finding.level == "warning" for finding in findings)
     noted = f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
     unseen = " (offline: the network was not checked)" if offline else ""
-    ready = "ready to use" if kit.role == "admin" else "ready to start"
+    running = any(finding.name == "running" and finding.text != NOT_RUNNING for finding in findings)
+    ready = "ready to use" if kit.role == "admin" else "in order, and running" if running else "ready to start"
     if problems:
         return f"{kit.name}: {problems} problem{'s' * (problems != 1)}{noted}: not ready{unseen}"
     return f"{kit.name}: {ready}{noted}{unseen}"

@@ -10,6 +10,7 @@ from fedward.kits.finding import Finding, ok, problem
 from fedward.kits.kit import Kit
 from fedward.kits.site_checks import writable
 
+NOT_RUNNING = "not yet"
 FLARE_PROCESS = "nvflare.private.fed.app"
 
 
@@ -29,7 +30,7 @@ def check_running(kit: Kit, starting: bool) -> Finding:
     """A kit that runs already must not be started again; checking it while it runs is fine."""
     pid = running_process(kit)
     if pid is None:
-        return ok("running", "not yet")
+        return ok("running", NOT_RUNNING)
     if starting:
         fix = f"stop it first: {kit.startup / 'stop_fl.sh'} (or systemctl restart)"
         return problem("running", f"this kit runs already as process {pid}", fix)
@@ -39,7 +40,8 @@ def check_running(kit: Kit, starting: bool) -> Finding:
 def check_ports(kit: Kit) -> list[Finding]:
     """A server's ports are free, or held by this kit's own server. FLARE itself would share a taken port in silence."""
     pid = running_process(kit)
-    findings = []
+    reach = "this machine alone" if kit.host == "localhost" or kit.host.startswith("127.") else "every network"
+    findings = [ok("listening", f"to {reach}: sites dial {kit.host}:{kit.port}")]
     for port in sorted({kit.port, int(kit.network.server.get("admin_port") or kit.port)}):
         name = f"port {port}"
         if pid is not None:

@@ -162,8 +162,8 @@ def check_clock(kit: Kit, now: datetime | None = None) -> Finding:
         text = f"{shown} here, and the kit's files are from {made:%Y-%m-%d %H:%M}"
         return problem("clock", text, "set the clock: timedatectl set-ntp true")
     if _kernel_clock_state() == UNSYNCHRONISED:
-        fix = "compare it with a watch; a time service keeps it right: timedatectl set-ntp true"
-        return warning("clock", f"{shown}, and no time service keeps it right", fix)
+        fix = "compare it with a watch, and let one keep it right: timedatectl set-ntp true"
+        return warning("clock", f"{shown}, and the kernel knows of no time service", fix)
     return ok("clock", shown)
 
 
