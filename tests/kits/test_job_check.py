@@ -46,6 +46,7 @@ def test_optional_parts_are_taken():
         ((SERVER, "workflows", 0, "path"), ["a"], "names list, which no site builds"),
         ((SERVER, "workflows", 0, "name"), "RoundController", "workflow must not have 'name'"),
         ((SERVER, "workflows"), [], "must hold exactly one entry"),
+        ((SERVER, "workflows", 0, "id"), "../x", "id must be 'controller'"),
         ((SERVER, "components", 0, "path"), "subprocess.Popen", "persistor names 'subprocess.Popen'"),
         ((SERVER, "components", 0, "id"), "other", "component 'other'"),
         ((SERVER, "components", 0, "id"), "aggregator", "each once|aggregator names"),

@@ -12,6 +12,7 @@ from nvflare.private.fed.app.fl_app_validator import FLAppValidator
 from nvflare.private.fed.utils.app_authz import AppAuthzService
 
 from fedward.errors import FedwardError
+from fedward.flare.signatures import signers
 from fedward.kits.job_app import read_app
 from fedward.kits.job_check import SERVER, check_network, check_server, check_site
 from fedward.kits.kit import NETWORK_FILE, read_network
@@ -48,7 +49,7 @@ class AppCheck(AppValidator, FLComponent):
         try:
             _check(Path(app_folder).absolute())
         except FedwardError as error:
-            self.logger.warning(f"app refused: {error}")
+            self.logger.warning(f"app refused: {error}{f' ({error.__cause__})' if error.__cause__ else ''}")
             return str(error)[:MAX_REASON], {}
         except Exception as error:  # a fault of ours must refuse too, and FLARE would report no more than its type
             self.logger.exception("app could not be checked")
@@ -60,10 +61,16 @@ def _check(folder: Path) -> None:
     site, kit = folder.name.removeprefix(APP_PREFIX), folder.parents[1]
     if site == folder.name:
         raise FedwardError("FLARE has put the app into an unexpected folder: is this version of nvflare supported?")
-    settings = read_app(folder, signed=(kit / "startup" / "rootCA.pem").is_file())
-    check_network(settings, read_network(kit / "local" / NETWORK_FILE))
-    config = read_site_config(kit / "local" / FILE_NAME, site)
+    root_ca = kit / "startup" / "rootCA.pem"
+    settings = read_app(folder, signed=root_ca.is_file())
+    if root_ca.is_file():
+        signers(folder, root_ca)
+    try:
+        config = read_site_config(kit / "local" / FILE_NAME, site)
+    except FedwardError as error:  # it names folders, which the submitter need not know
+        raise FedwardError(f"{site} cannot use its {FILE_NAME}: ask its IT to run fedward check-kit") from error
     if site == SERVER:
+        check_network(settings, read_network(kit / "local" / NETWORK_FILE))
         check_server(settings, config)
-    else:
+    else:  # which other sites there are is the server's business: a new one must not change every hospital's kit
         check_site(settings, site, config)

@@ -13,11 +13,11 @@ from nvflare.apis.job_def import DEFAULT_STUDY, get_job_meta_study
 from nvflare.fuel.hci.conn import Connection
 from nvflare.fuel.hci.proto import MetaStatusValue, make_meta
 from nvflare.fuel.hci.server.constants import ConnProps
-from nvflare.lighter.utils import verify_folder_signature_and_get_signers
 from nvflare.private.fed.server.job_cmds import JobCommandModule
 from nvflare.security.logging import secure_format_exception
 
 from fedward.errors import FedwardError, UsageError
+from fedward.flare.signatures import signers
 from fedward.flare.uploads import limit_uploads
 from fedward.kits.job_archive import SIGNATURE_FILES, check_archive_size, read_archive
 from fedward.kits.job_check import check_job, check_server, refusals
@@ -120,15 +120,11 @@ def check_signature(files: dict[str, bytes], root_ca: Path, user: str | None) ->
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        valid, signers = verify_folder_signature_and_get_signers(folder, str(root_ca))
-    if not valid:
+        names = signers(Path(folder), root_ca)
+    if len(names) != 1 or (user is not None and names != {user}):
         raise UsageError(
-            "the job's signature does not hold: a file was changed after signing, or the signer's certificate has "
-            "expired or belongs to another network. Submit the folder again with your own kit"
+            f"the job is signed by {', '.join(sorted(names))}, but {user} submits it: submit it with your own kit"
         )
-    names = sorted({name for name, _, _ in signers})
-    if len(names) != 1 or (user is not None and names != [user]):
-        raise UsageError(f"the job is signed by {', '.join(names)}, but {user} submits it: sign it with your own kit")
 
 
 def _uploaded(location: str | None) -> bytes:

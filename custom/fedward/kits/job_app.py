@@ -23,6 +23,7 @@ SERVER_COMPONENTS = {
     "tensorboard": "nvflare.app_opt.tracking.tb.tb_receiver.TBAnalyticsReceiver",
 }
 OPTIONAL = {"tensorboard"}
+TENSORBOARD_ARGS = {"events": ["analytix_log_stats", "fed.analytix_log_stats"]}  # its defaults, which FLARE writes out
 FILTERS = ("task_data_filters", "task_result_filters")
 REQUEST_SECONDS = (0.05, 60)  # task_request_interval
 
@@ -69,6 +70,8 @@ def _server(config: Any) -> RunSettings:
     _common(config, where)
     workflow = _only(config.get("workflows"), f"{where}: workflows")
     _keys(workflow, ("id", "path", "args"), f"{where}: workflow")
+    if workflow.get("id") != "controller":
+        raise UsageError(f"{where}: the workflow's id must be 'controller'")
     arguments = _arguments(workflow, CONTROLLER, f"{where}: workflow")
     components = _components(config.get("components"), where)
     for argument, component in (("aggregator_id", "aggregator"), ("persistor_id", "persistor")):
@@ -80,7 +83,7 @@ def _server(config: Any) -> RunSettings:
     weighting = section(AggregationSettings, components["aggregator"], f"{where}: aggregator")
     if weighting != settings.aggregation:
         raise UsageError("the job's aggregator and its settings name different weighting: export the job again")
-    if components.get("tensorboard"):
+    if components.get("tensorboard") not in (None, {}, TENSORBOARD_ARGS):
         raise UsageError(f"{where}: the TensorBoard receiver takes no arguments in a job")
     requests = config.get("server", {})
     _keys(requests, ("task_request_interval",), f"{where}: server")
