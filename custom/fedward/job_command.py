@@ -10,8 +10,10 @@ from rich.console import Console
 
 from fedward.datasets.partition import site_name
 from fedward.errors import UsageError
+from fedward.kits.kit import Kit, open_kit
 from fedward.preprocessing.settings import PreprocessingSettings
-from fedward.running import ENVIRONMENTS, MODES, check_out, run_and_report
+from fedward.remote import study_sites
+from fedward.running import ENVIRONMENTS, MODES, check_out, run_and_report, run_remotely
 from fedward.settings import COST_SOURCES, LOSSES, OPTIMIZERS, PRECISIONS, RANDOM, SCHEDULES, RunSettings
 from fedward.simulation import find_sites, threads_per_site
 from fedward.weighting.schemes import SCHEMES
@@ -30,7 +32,8 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
         "\b\nExamples:\n"
         "  job.py --scheme dcew --rounds 25 --sites SITES --env sim --out RUN\n"
         "  job.py --mode central --sites SITES --out RUN\n"
-        "  job.py --scheme fedavg --export --export-dir DIR",
+        "  job.py --scheme fedavg --export --export-dir DIR\n"
+        "  job.py --scheme dcew --env prod --startup-kit KIT --out RUN",
         epilog="--export writes the FLARE job folder instead of running it, to --export-dir DIR (./fl_job); "
         "it needs no data. SITES is made by fedward partition.",
     )
@@ -40,8 +43,10 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
     @click.option(
         "--env",
         type=click.Choice(ENVIRONMENTS),
-        help="FLARE simulator, or one plain process. [default: sim; baselines: loop]",
+        help="FLARE simulator; one plain process; FLARE's proof of concept on this machine; a real network. "
+        "[default: sim; baselines: loop]",
     )
+    @click.option("--startup-kit", type=FOLDER, help="With --env prod: your own kit, the folder that holds startup/.")
     @click.option(
         "--scheme", type=click.Choice(list(SCHEMES)), default=aggregation.scheme, help="Weighting of the sites."
     )
@@ -80,11 +85,18 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
     @click.option("--name", help="With --export: name of job and run. [default: JOB_SCHEME]")
     def command(**options: Any) -> None:
         export, export_folder = _export_arguments()
-        settings = _settings(job_name, defaults, options, export)
+        kit = _kit(options, export)
+        settings = _settings(job_name, defaults, options, export, kit)
         if export:
             from fedward.flare.recipe import export_job
 
             click.echo(f"Job folder: {export_job(settings, export_folder, options['tensorboard'])}")
+            return
+        if kit is not None:
+            report = run_remotely(
+                settings, kit, options["sites_folder"], check_out(options["out"]), options["tensorboard"], Console()
+            )
+            click.echo(f"Report: {report}")
             return
         threads = options["threads"] or threads_per_site(1 if options["mode"] == "central" else len(settings.sites))
         report = run_and_report(
@@ -112,13 +124,35 @@ def _export_arguments() -> tuple[bool, Path]:
     return export, Path(folder)
 
 
-def _settings(job_name: str, defaults: RunSettings, options: dict[str, Any], export: bool) -> RunSettings:
+def _kit(options: dict[str, Any], export: bool) -> Kit | None:
+    """The kit to submit with, where the run is one on a real network."""
+    if export or options["env"] != "prod":
+        if options["startup_kit"] is not None:
+            raise UsageError("--startup-kit is for --env prod, without --export")
+        return None
+    if options["startup_kit"] is None:
+        raise UsageError("--env prod needs --startup-kit: the folder of your own kit, the one that holds startup/")
+    return open_kit(options["startup_kit"])
+
+
+def _settings(
+    job_name: str, defaults: RunSettings, options: dict[str, Any], export: bool, kit: Kit | None
+) -> RunSettings:
     """The run's settings from the command line."""
-    if not export:
+    if options["mode"] != "federated" and options["env"] in ("poc", "prod"):
+        raise UsageError(f"--mode {options['mode']} is a baseline on one machine: leave --env out, or give loop")
+    if kit is not None:
+        for needless in ("hospitals", "threads"):
+            if options[needless] is not None:
+                raise UsageError(f"--{needless} is not for --env prod: the sites are the study's, with their own settings")
+        if options["out"] is None:
+            options["out"] = Path("runs") / (options["name"] or f"{job_name}_{options['scheme']}")
+        options["name"] = None
+    elif not export:
         for needed in ("sites_folder", "out"):
             if options[needed] is None:
                 raise UsageError(f"--{needed.removesuffix('_folder')} is missing (see --help); --export needs none")
-        if options["starting_weights"] != RANDOM:
+        if options["starting_weights"] != RANDOM and options["env"] != "poc":
             raise UsageError("--starting-weights are registered at a server: a simulation starts from random ones")
         for meant in ("hospitals", "name"):
             if options[meant] is not None:
@@ -129,7 +163,9 @@ def _settings(job_name: str, defaults: RunSettings, options: dict[str, Any], exp
         options["env"] = "sim" if options["mode"] == "federated" else "loop"
     if options["mode"] != "federated" and options["env"] != "loop":
         raise UsageError(f"--mode {options['mode']} has no network to simulate: leave --env out, or give loop")
-    if options["sites_folder"] is not None:
+    if kit is not None:
+        sites = study_sites(kit, options["study"])
+    elif options["sites_folder"] is not None:
         sites = find_sites(options["sites_folder"])
     else:
         sites = tuple(site_name(number + 1) for number in range(options["hospitals"] or 10))

@@ -10,6 +10,7 @@ SETTINGS = RunSettings(
     sites=tuple(site_name(number) for number in range(1, 11)),
     rounds=25,
     data_set="lgg",
+    study="brain-tumour",
     seed=1,
     preprocessing=PreprocessingSettings(bias_field="n4", image_size=96),
     training=TrainingSettings(

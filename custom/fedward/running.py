@@ -14,7 +14,9 @@ from rich.console import Console
 from fedward.datasets.layout import read_partition
 from fedward.datasets.registry import get_data_set
 from fedward.errors import DataError, UsageError
+from fedward.kits.kit import Kit
 from fedward.machine import machine, versions
+from fedward.remote import run_on_network
 from fedward.reports.live import LiveTable
 from fedward.rounds.federation import check_may_begin
 from fedward.rounds.record import Record
@@ -24,9 +26,9 @@ from fedward.simulation import CACHE, SERVER_SITE, simulation_config
 
 log = logging.getLogger(__name__)
 Mode = Literal["federated", "central", "local"]
-Environment = Literal["sim", "loop"]
+Environment = Literal["sim", "loop", "poc", "prod"]
 MODES: tuple[Mode, ...] = ("federated", "central", "local")
-ENVIRONMENTS: tuple[Environment, ...] = ("sim", "loop")
+ENVIRONMENTS: tuple[Environment, ...] = ("sim", "loop", "poc", "prod")
 
 
 def check_out(out: Path) -> RunFolder:
@@ -79,6 +81,25 @@ def run_and_report(
             if folder.run.is_file():
                 write_json(folder.partition, partition)
         return _complete(settings, mode, sites_folder, folder, device)
+
+
+def run_remotely(
+    settings: RunSettings, kit: Kit, sites_folder: Path | None, folder: RunFolder, tensorboard: bool, console: Console
+) -> Path:
+    """A run on the network of `kit`, and its report: its path. The images stay where they are, at the sites.
+
+    `sites_folder` (from fedward partition), where given, has the test patients that the result is evaluated on here.
+    """
+    from fedward.reports.page import write_report
+
+    with alone_in(folder.root):
+        if folder.finished():
+            raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+        run_on_network(settings, kit, folder, tensorboard, console)
+        if sites_folder is not None:
+            write_json(folder.partition, read_partition(sites_folder))
+            return _complete(settings, "federated", sites_folder, folder, "auto")
+        return write_report(folder.root)
 
 
 def _check_ready(

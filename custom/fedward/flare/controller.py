@@ -26,7 +26,7 @@ from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, TRAIN, VALIDATE
 from fedward.machine import machine, versions
 from fedward.rounds.federation import TRAINING, VALIDATION, Federation
 from fedward.rounds.record import Record, read_records
-from fedward.rounds.run_folder import RunFolder
+from fedward.rounds.run_folder import RunFolder, write_json
 from fedward.rounds.site_report import Report
 from fedward.rounds.spool import Spool
 from fedward.settings import RunSettings
@@ -88,6 +88,10 @@ class RoundController(ModelController):
         if self._federation is not None:
             self._federation.stop("failed", message)
             self._copy_run()
+        else:
+            error = {"message": message, "site": None}
+            run = {"name": self._run.name, "state": "failed", "error": error}
+            write_json(RunFolder(Path(self.get_run_dir()) / "run").run, run)
 
     def _begin(self) -> None:
         aggregator = self.get_component(self.aggregator_id)

@@ -20,12 +20,12 @@ OTHER_LINES = 8  # headings, rules and the note around the rounds and hospitals
 class LiveTable:
     """Shows each record that `add` is given; used as a context manager.
 
-    Cost, Dice and IoU are those of the model the round received, so the last global model has a line of its own.
+    `rounds` is None where their number is not known. Cost, Dice and IoU are those of the model the round received, so the last global model has a line of its own.
     On a terminal the latest rounds that fit are redrawn, with each hospital's last weight below; the whole table is
     left behind at the end. Elsewhere (a pipe, a log) every record is one plain line.
     """
 
-    def __init__(self, rounds: int, console: Console | None = None):
+    def __init__(self, rounds: int | None, console: Console | None = None):
         self.rounds = rounds
         self.console = console or Console()
         self.records: list[Record] = []
@@ -66,14 +66,14 @@ class LiveTable:
         return Group(table, *([_weights_table(last, sites)] if last else []))
 
 
-def cells(record: Record, rounds: int) -> list[str]:
+def cells(record: Record, rounds: int | None) -> list[str]:
     """The row of a record, without the weights: one text for each of COLUMNS."""
     received: dict[str, Any] = record.get("received") or {}
     training = record["kind"] == "training"
     counted = len(record.get("weights") or {}) if training else len(record["answers"])
     asked = len(record.get("asked") or ()) or counted
     return [
-        f"{record['round']}/{rounds}" if training else "final",
+        (f"{record['round']}/{rounds}" if rounds else str(record["round"])) if training else "final",
         f"{counted}/{asked}",
         _text(number(record.get("seconds")), "{:.1f} s"),
         _text(mean_loss(record) if training else None, "{:.4f}"),
@@ -83,7 +83,7 @@ def cells(record: Record, rounds: int) -> list[str]:
     ]
 
 
-def plain_line(record: Record, rounds: int) -> str:
+def plain_line(record: Record, rounds: int | None) -> str:
     """A record as one line for a log."""
     values = dict(zip(COLUMNS, cells(record, rounds), strict=True))
     weights = " ".join(f"{site}={100 * w:.1f}%" for site, w in sorted((record.get("weights") or {}).items()))

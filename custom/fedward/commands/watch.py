@@ -1,0 +1,44 @@
+"""fedward watch: the rounds of a job on a real network, as they finish."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("watch")
+@click.argument("job", metavar="JOB")
+@click.option(
+    "--startup-kit",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Your own kit: the folder with startup/.",
+)
+@click.option("--study", default="brain-tumour", show_default=True, help="Study that the job belongs to.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Download the run folder to here when the job has ended, and write its report.",
+)
+def command(job: str, startup_kit: Path, study: str, out: Path | None) -> None:
+    """Show the rounds of JOB (the id that submission printed), its sites and their weights, until it ends.
+
+    Ctrl-C stops watching; the job goes on.
+    """
+    from rich.console import Console
+
+    from fedward.errors import FedwardError
+    from fedward.flare.session import connect, status
+    from fedward.kits.kit import open_kit
+    from fedward.remote import fetch, follow
+    from fedward.reports.page import write_report
+    from fedward.rounds.run_folder import RunFolder
+
+    with connect(open_kit(startup_kit), study) as connection:
+        follow(connection, job, None, Console())
+        if out is not None:
+            fetch(connection, job, RunFolder(out))
+            click.echo(f"Report: {write_report(out)}")
+            return
+        if (state := status(connection.meta(job))) != "FINISHED:COMPLETED":
+            raise FedwardError(f"job {job} ended as {state}: --out RUN brings what it left, with the reason")
+        click.echo(f"Finished. To bring the result here: fedward watch {job} --startup-kit {startup_kit} --out RUN")
