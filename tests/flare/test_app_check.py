@@ -10,11 +10,13 @@ from nvflare.apis.fl_constant import SiteType
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.apis.workspace import Workspace
+from nvflare.fuel.sec.authz import AuthorizationService
 from nvflare.fuel.utils.config_factory import ConfigFactory
 from nvflare.fuel.utils.config_service import ConfigService
 from nvflare.private.fed.app import fl_conf
 from nvflare.private.fed.app.fl_app_validator import FLAppValidator
 from nvflare.private.fed.utils.app_authz import AppAuthzService
+from nvflare.security.security import FLAuthorizer
 from signed_jobs import Consortium, edit
 
 from fedward.flare.app_check import AppCheck
@@ -107,6 +109,20 @@ def test_a_site_knows_of_others_only_what_concerns_it(service, consortium, deplo
     more = ("hospital-01", "hospital-11")
     assert service(deployed(consortium.hospital, sites=more))[0] == ""
     assert "hospital-11: no such site" in service(deployed(consortium.server, sites=more))[0]
+
+
+def test_a_site_asks_its_own_policy_about_whoever_signed(service, consortium, deployed, monkeypatch):
+    """The server could name any submitter; FLARE asks about that one."""
+    rights = {"lead": {"submit_job": "any"}, "member": {"view": "any"}}
+    policy = FLAuthorizer("one", {"format_version": "1.0", "permissions": rights})
+    monkeypatch.setattr(AuthorizationService, "the_authorizer", policy)
+    assert service(deployed(consortium.hospital)) == ("", {})
+    said = service(deployed(consortium.hospital, user="member@c.org"))[0]
+    assert said == "hospital-01 takes no jobs of member@c.org (member of c): its authorization.json forbids it"
+    rights["lead"]["submit_job"] = ["o:one"]  # this hospital takes jobs of its own people alone
+    policy = FLAuthorizer("one", {"format_version": "1.0", "permissions": rights})
+    monkeypatch.setattr(AuthorizationService, "the_authorizer", policy)
+    assert "takes no jobs of lead@c.org" in service(deployed(consortium.hospital))[0]
 
 
 def test_hocon_is_refused_before_flare_parses_it(service, consortium, deployed, monkeypatch):

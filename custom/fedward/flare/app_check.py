@@ -12,7 +12,7 @@ from nvflare.private.fed.app.fl_app_validator import FLAppValidator
 from nvflare.private.fed.utils.app_authz import AppAuthzService
 
 from fedward.errors import FedwardError
-from fedward.flare.signatures import signers
+from fedward.flare.signatures import check_may_submit, signers
 from fedward.kits.job_app import read_app
 from fedward.kits.job_check import SERVER, check_network, check_server, check_site
 from fedward.kits.kit import NETWORK_FILE, read_network
@@ -63,8 +63,7 @@ def _check(folder: Path) -> None:
         raise FedwardError("FLARE has put the app into an unexpected folder: is this version of nvflare supported?")
     root_ca = kit / "startup" / "rootCA.pem"
     settings = read_app(folder, signed=root_ca.is_file())
-    if root_ca.is_file():
-        signers(folder, root_ca)
+    people = signers(folder, root_ca) if root_ca.is_file() else set()
     try:
         config = read_site_config(kit / "local" / FILE_NAME, site)
     except FedwardError as error:  # it names folders, which the submitter need not know
@@ -74,3 +73,5 @@ def _check(folder: Path) -> None:
         check_server(settings, config)
     else:  # which other sites there are is the server's business: a new one must not change every hospital's kit
         check_site(settings, site, config)
+        for person in people:
+            check_may_submit(person, site)

@@ -120,7 +120,7 @@ def check_signature(files: dict[str, bytes], root_ca: Path, user: str | None) ->
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        names = signers(Path(folder), root_ca)
+        names = {signer.name for signer in signers(Path(folder), root_ca)}
     if len(names) != 1 or (user is not None and names != {user}):
         raise UsageError(
             f"the job is signed by {', '.join(sorted(names))}, but {user} submits it: submit it with your own kit"

@@ -1,14 +1,24 @@
 """Who signed a job's folder: FLARE's own verification, and that it was a person."""
 
 from pathlib import Path
+from typing import NamedTuple
 
+from nvflare.fuel.sec.authz import AuthorizationService, AuthzContext, Person
 from nvflare.lighter.utils import verify_folder_signature_and_get_signers
 
 from fedward.errors import UsageError
 
 
-def signers(folder: Path, root_ca: Path) -> set[str]:
-    """The users who signed everything in `folder`; UsageError where a signature is missing, wrong or not a person's.
+class Signer(NamedTuple):
+    """A person, as the certificate says."""
+
+    name: str
+    org: str
+    role: str
+
+
+def signers(folder: Path, root_ca: Path) -> set[Signer]:
+    """The people who signed everything in `folder`; UsageError where a signature is missing, wrong or not a person's.
 
     FLARE takes the certificate of a hospital or server for a signer too; only people's certificates carry a role.
     """
@@ -21,4 +31,17 @@ def signers(folder: Path, root_ca: Path) -> set[str]:
     for name, _, role in found:
         if not role:
             raise UsageError(f"the job is signed by {name}, which is no person's kit: submit it with a user's kit")
-    return {name for name, _, _ in found}
+    return {Signer(*values) for values in found}
+
+
+def check_may_submit(signer: Signer, site: str) -> None:
+    """UsageError where the site's own authorization.json forbids it to the person who signed.
+
+    FLARE asks about the submitter whom the server names; a signature is the person's own.
+    """
+    person = Person(*signer)
+    allowed, reason = AuthorizationService.authorize(AuthzContext(right="submit_job", user=person, submitter=person))
+    if reason or not allowed:
+        raise UsageError(
+            f"{site} takes no jobs of {signer.name} ({signer.role} of {signer.org}): its authorization.json forbids it"
+        )
