@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -28,7 +29,6 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "dist" / "wheelhouse"
 PARTIAL = TARGET / "partial"  # what is being fetched: a half-written file never gets into wheels/
-EXTRAS = "n3,tensorboard"  # a job may ask for either, and a hospital cannot fetch it later
 NOT_SOURCE = ("dist", "build", "demo", "runs", ".*", "*.egg-info", "__pycache__")
 FREE = 6 * 2**30  # bytes: a CUDA build of torch with its libraries takes about 4 GiB
 EPOCH = "1577836800"  # 2020-01-01: files in the wheel carry this time, so that the same source makes the same bytes
@@ -121,7 +121,7 @@ def _resolve(own: Path, wheels: Path, *options: str) -> list[dict[str, str]]:
     """What pip would install for our wheel with its extras into an empty environment, under the lock."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        lock, target = str(ROOT / "requirements.lock"), f"{own}[{EXTRAS}]"
+        lock, target = str(ROOT / "requirements.lock"), f"{own}[{_extras()}]"
         _pip(
             *("install", "--dry-run", "--ignore-installed", "--report", str(report)),
             *("--find-links", str(wheels), "--constraint", lock, *options, target),
@@ -141,7 +141,7 @@ def _write_lists(own: Path, wheels: Path) -> None:
     components = read_components(sorted(wheels.glob("*.whl")))
     lines = [f"# for {_platform()}"]
     for component in components:
-        extras = f"[{EXTRAS}]" if component.file == own.name else ""
+        extras = f"[{_extras()}]" if component.file == own.name else ""
         lines.append(f"{component.name}{extras}=={component.version} --hash=sha256:{component.sha256}")
     (TARGET / "requirements.txt").write_text("\n".join(lines) + "\n")
     (TARGET / "components.json").write_text(json.dumps(cyclonedx(components), indent=1) + "\n")
@@ -179,6 +179,12 @@ def _sign(certificate: x509.Certificate, key: Any) -> None:
     print(f"signed by {certificate.subject.rfc4514_string()}, valid until {certificate.not_valid_after_utc:%Y-%m-%d}")
 
 
+def _extras() -> str:
+    """Every extra but the developers': a job may ask for any of them, and a hospital cannot fetch it later."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return ",".join(sorted(set(project["optional-dependencies"]) - {"dev"}))
+
+
 def _platform() -> str:
     """The Python and machine that the wheels fit; install.sh compares it with the hospital's."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -187,13 +193,15 @@ def _platform() -> str:
 
 def _pip(*arguments: str) -> None:
     environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    command = [sys.executable, "-m", "pip", "--quiet", *arguments]
+    command = [sys.executable, "-m", "pip", *arguments]
     subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
 
 
 def _reason(error: subprocess.CalledProcessError) -> str:
-    lines = [line for line in error.stderr.splitlines() if not line.startswith("WARNING")]
-    return "\n".join(lines[-10:])
+    """pip's own words: which versions clash stands in its ordinary output, what else went wrong in its errors."""
+    clash = error.stdout.partition("The conflict is caused by:")[2].partition("To fix this")[0].splitlines()
+    wrong = [line for line in error.stderr.splitlines() if not line.startswith("WARNING")]
+    return "\n".join(line for line in [*clash, *wrong[-10:]] if line.strip())
 
 
 def _sha256(path: Path) -> str:

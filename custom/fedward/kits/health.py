@@ -14,7 +14,7 @@ from fedward.kits.kit import Kit, open_kit
 
 
 def health(kit: Kit, connections: Iterable[tuple[str, int | None, int | None]]) -> str | None:
-    """What is wrong, or None. `connections` are (state, own port, other side's port), as `tcp_connections` gives them."""
+    """What is wrong, or None. Each of `connections` is (state, own port, the other side's port)."""
     if kit.role == "server":
         listening = any(state == psutil.CONN_LISTEN and own == kit.port for state, own, _ in connections)
         return None if listening else f"the server does not listen on port {kit.port}"
