@@ -52,6 +52,8 @@ def what_leaves(kit: Path, job: Path | None) -> dict[str, Any]:
         raise FedwardError("\n".join([*problems, "This site does not start with that list; put it right first."]))
     settings = None if job is None else read_app(job / "app", signed=False)
     meta = read_json(job / "meta.json") if job is not None else {}
+    if not isinstance(meta, dict):
+        raise UsageError(f"{job}/meta.json must be a mapping: export the job again")
     scope, rules, filters = scope_of(read_json(path), meta.get("scope"))
     may_leave: dict[str, Any] = {
         "parameters": {task: vars(rule) for task, rule in rules.parameters.items()},

@@ -154,7 +154,7 @@ class LeavingFilter(Filter):
 def _names(shareable: Shareable) -> list[str]:
     """Everything beside the DXO's kind, data and meta, and the headers that make it one."""
     headers, encoded = shareable.get(ReservedHeaderKey.HEADERS) or {}, shareable.get("DXO")
-    own = (ReservedHeaderKey.RC, ReservedHeaderKey.CONTENT_TYPE)
+    own = (ReservedHeaderKey.RC, ReservedHeaderKey.CONTENT_TYPE, AppConstants.START_ROUND)  # FLModel's, always 0
     names = [shown(name) for name in shareable if name not in (ReservedHeaderKey.HEADERS, "DXO")]
     names += [f"header {shown(name)}" for name in headers if name not in own]
     return names + [shown(n) for n in encoded if n not in ("kind", "data", "meta")] if encoded else names

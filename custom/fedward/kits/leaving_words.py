@@ -30,8 +30,9 @@ TO_KNOW = (
     "The list bounds what is sent, not what can be found out from it. Parameters are learned from patients' images; "
     "research has shown that they can tell whether an image was among them, or show parts of it.",
     "What bounds that is noise (ClipAndNoise in local/privacy.json), at a high cost in quality; it is active only "
-    "where it is named above. Homomorphic encryption is not offered: it would hide the parameters from the server alone, and "
-    "one layer of a usual network is larger than what one ciphertext holds.",
+    "where it is named above.",
+    "Homomorphic encryption is not offered: it would hide the parameters from the server alone, and one "
+    "layer of a usual network is larger than what one ciphertext holds.",
 )
 CONNECTION = (
     "when it connects: the site's name and organisation (its certificate), its address as the server sees it",

@@ -1,0 +1,305 @@
+"""The list of what may leave: what it accepts, and what it lets through of plain values."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fedward
+from fedward.errors import FedwardError, UsageError
+from fedward.kits.leaving import (
+    error_text,
+    layout,
+    leaving_features,
+    leaving_parameters,
+    leaving_report,
+    rounded,
+    shown,
+)
+from fedward.kits.leaving_list import AGREED_WARNINGS, COUNTS, ERROR_CLASSES, METRICS, read_rules
+from fedward.kits.leaving_plan import REPORTS, job_plan, network_layout, scope_of
+from fedward.lgg_segmentation import SETTINGS
+from fedward.rounds.site_report import check_report
+
+TEMPLATE = Path(fedward.__file__).parent / "workspace_templates" / "hospital" / "privacy.json"
+LIST = json.loads(TEMPLATE.read_text())["scopes"][0]["task_result_filters"][-1]["args"]
+RULES = read_rules(LIST)
+REPORT = {**REPORTS["train"], "warnings": [AGREED_WARNINGS[2]]}
+
+
+def changed(**changes):
+    return read_rules({**LIST, **changes})
+
+
+@pytest.mark.parametrize("task", ["train", "validate"])
+def test_the_kits_list_lets_a_whole_report_through(task):
+    report = {**REPORTS[task], "warnings": list(AGREED_WARNINGS)}
+    kept, removed = leaving_report(report, RULES)
+    assert kept == report
+    assert removed == []
+    check_report(kept, "training" if task == "train" else "validation")
+
+
+def test_missing_measurements_stay_missing():
+    report = {**REPORT, "start": None, "end": {**REPORT["end"], "cost": None, "quality": None}}
+    kept, removed = leaving_report(report, RULES)
+    assert kept == report
+    assert removed == []
+
+
+@pytest.mark.parametrize(
+    ("place", "junk"),
+    [
+        (("secret",), "Jones"),
+        (("start", "secret"), 1.0),
+        (("loss",), np.zeros(3)),
+        (("loss",), "0.4"),
+        (("loss",), True),
+        (("loss",), 10**400),
+        (("loss",), [0.4]),
+        (("samples",), 3.0),
+        (("samples",), np.zeros(3, int)),
+        (("samples",), -1),
+        (("samples",), True),
+        (("samples",), 2**60),
+        (("end", "patients"), np.float32(3)),
+        (("start",), [1, 2]),
+        (("start",), "text"),
+        (("start", "cost"), {"a": 1}),
+    ],
+)
+def test_what_the_list_does_not_name_stays(place, junk):
+    report = json.loads(json.dumps(REPORT))
+    part = report
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = junk
+    kept, removed = leaving_report(report, RULES)
+    assert removed == [".".join(place)]
+    part = kept
+    for key in place[:-1]:
+        part = part[key]
+    assert part.get(place[-1]) is None
+
+
+def test_numbers_leave_as_plain_python_numbers():
+    kept, removed = leaving_report({**REPORT, "loss": np.float64(0.25), "samples": np.int64(7)}, RULES)
+    assert (type(kept["loss"]), kept["loss"], type(kept["samples"]), kept["samples"]) == (float, 0.25, int, 7)
+    assert removed == []
+
+
+def test_a_sentence_that_was_not_agreed_stays():
+    texts = [AGREED_WARNINGS[0], "patient Jones has no tumour", 5, AGREED_WARNINGS[0] + " Jones", np.zeros(2)]
+    kept, removed = leaving_report({**REPORT, "warnings": texts}, RULES)
+    assert kept["warnings"] == [AGREED_WARNINGS[0]]
+    assert removed == [f"warnings[{i}]" for i in (1, 2, 3, 4)]
+    assert leaving_report(REPORT, changed(warnings=False))[1] == ["warnings"]
+
+
+def test_the_agreed_sentences_are_those_that_a_site_says():
+    torch = pytest.importorskip("torch")
+    from fedward.training.images import Images
+    from fedward.training.site import SiteImages, _judge
+
+    empty = Images(
+        torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.bool), torch.zeros(1, dtype=torch.long), ("p",)
+    )
+    said = set()
+    for validation in (None, empty):
+        for claims in ("training", "validation"):
+            said |= set(_judge(SiteImages(empty, validation), claims)[1])
+    assert said == set(AGREED_WARNINGS)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from([*REPORT, "secret", ""]) | st.text(max_size=8), JUNK, max_size=8), JUNK)
+def test_whatever_stands_in_a_report_only_listed_numbers_leave(report, other):
+    for value in (report, other, {**REPORT, "start": report}):
+        kept, _ = leaving_report(value, RULES)
+        for name, leaf in kept.items():
+            if name == "warnings":
+                assert set(leaf) <= set(AGREED_WARNINGS)
+                continue
+            for path, number in (leaf or {}).items() if isinstance(leaf, dict) else [("", leaf)]:
+                full = f"{name}.{path}" if path else name
+                if number is None:
+                    continue
+                assert (full in METRICS and type(number) is float) or (full in COUNTS and type(number) is int)
+
+
+PARAMETERS = {
+    "encoder.0.weight": np.ones((2, 3), np.float32),
+    "encoder.0.count": np.array(4, np.int64),
+    "head.bias": np.ones(2, np.float32),
+}
+LAYOUT = layout(PARAMETERS)
+
+
+def test_layers_leave_untouched():
+    kept, removed = leaving_parameters(PARAMETERS, RULES, "train", LAYOUT)
+    assert removed == []
+    assert all(kept[name] is PARAMETERS[name] for name in PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("encoder.patient_jones", np.ones(2, np.float32)),
+        ("head.bias", np.ones(3, np.float32)),
+        ("head.bias", np.ones(2, np.float64)),
+        ("head.bias", [1.0, 1.0]),
+        ("head.bias", np.array(["a", "b"], dtype=object)),
+        ("head.bias", np.ma.masked_array(np.ones(2, np.float32))),
+        ("head.bias", np.ones(2, np.dtype(np.float32, metadata={"patient": "Jones"}))),
+        ("secret", np.ones(2, np.float32)),
+        (7, np.ones(2, np.float32)),
+    ],
+)
+def test_arrays_that_the_site_made_up_stay(name, value):
+    kept, removed = leaving_parameters({**PARAMETERS, name: value}, RULES, "train", LAYOUT)
+    assert removed == [shown(name)]
+    assert set(kept) == set(PARAMETERS) - {name}
+
+
+def test_a_layer_that_the_list_does_not_name_stays():
+    rules = changed(parameters={"train": {"layers": ["encoder.*"], "max_bytes": 1000}})
+    assert leaving_parameters(PARAMETERS, rules, "train", LAYOUT)[1] == ["head.bias"]
+
+
+def test_no_parameters_leave_in_other_tasks_or_without_a_received_model():
+    for kept, removed in (
+        leaving_parameters(PARAMETERS, RULES, "validate", LAYOUT),
+        leaving_parameters(PARAMETERS, RULES, "train", None),
+    ):
+        assert kept == {}
+        assert removed == list(PARAMETERS)
+    assert leaving_parameters("text", RULES, "train", LAYOUT) == ({}, ["parameters"])
+
+
+def test_more_bytes_than_allowed_are_an_error():
+    rules = changed(parameters={"train": {"layers": ["*"], "max_bytes": 39}})
+    with pytest.raises(FedwardError, match="40 bytes of parameters, and 39 may leave in train"):
+        leaving_parameters(PARAMETERS, rules, "train", LAYOUT)
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "result"), [(0, 10, 0), (1, 10, 10), (14, 10, 10), (15, 10, 20), (7, 1, 7), (25, 25, 25)]
+)
+def test_counts_are_rounded(count, step, result):
+    assert rounded(count, step) == result
+
+
+def test_a_rounded_count_leaves():
+    kept, removed = leaving_report({**REPORT, "samples": 97}, changed(counts={**LIST["counts"], "samples": 10}))
+    assert kept["samples"] == 100
+    assert removed == []
+
+
+def test_features_stay_unless_listed_and_within_the_limits():
+    table = {"rows": np.ones((4, 2), np.float32), "noise": 0.5}
+    assert leaving_features(table, RULES) is None
+    rules = changed(features={"max_rows": 4, "min_noise": 0.5})
+    assert leaving_features(table, rules)["rows"] is table["rows"]
+    for wrong in (
+        {**table, "rows": np.ones((5, 2), np.float32)},
+        {**table, "rows": np.ones(4, np.float32)},
+        {**table, "rows": np.ones((4, 2), int)},
+        {**table, "noise": 0.4},
+        {**table, "noise": float("nan")},
+        {**table, "patients": ["Jones"]},
+        {"rows": table["rows"]},
+        None,
+    ):
+        assert leaving_features(wrong, rules) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"secret": 1}, "secret unknown"),
+        ({"metrics": ["loss", "train_seconds", "patients"]}, "patients unknown"),
+        ({"metrics": "loss"}, "must be a list"),
+        ({"metrics": ["train_seconds"]}, "loss must be listed: the server refuses"),
+        ({"counts": {"samples": 1, "steps": 1}}, "must be listed too: the server takes all of start or nothing"),
+        ({"counts": {**LIST["counts"], "samples": 0}}, "counts.samples must be a whole number of at least 1"),
+        ({"counts": {**LIST["counts"], "samples": True}}, "must be a whole number"),
+        ({"counts": ["samples"]}, "counts must be a mapping"),
+        ({"parameters": ["*"]}, "parameters must be a mapping"),
+        ({"parameters": {"train": {"layers": "*", "max_bytes": 1}}}, "layers must be a list of patterns"),
+        ({"parameters": {"train": {"layers": [], "max_bytes": 1}}}, "layers must be a list of patterns"),
+        ({"parameters": {"train": {"layers": ["*"]}}}, "max_bytes must be a whole number"),
+        ({"parameters": {"train": {"layers": ["*"], "max_bytes": 1, "x": 1}}}, "x unknown"),
+        ({"features": {"max_rows": 10}}, "min_noise must be a number above 0"),
+        ({"features": {"max_rows": 10, "min_noise": 0}}, "min_noise must be a number above 0"),
+        ({"features": {"max_rows": 0, "min_noise": 1}}, "max_rows must be a whole number"),
+        ({"warnings": "yes"}, "warnings must be true or false"),
+        ({"errors": "none"}, '"kind" or "full"'),
+    ],
+)
+def test_a_wrong_list_is_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        changed(**changes)
+
+
+def test_a_list_may_leave_out_a_whole_evaluation():
+    metrics = [name for name in LIST["metrics"] if not name.startswith("end")]
+    counts = {name: step for name, step in LIST["counts"].items() if not name.startswith("end")}
+    kept, removed = leaving_report(REPORT, changed(metrics=metrics, counts=counts))
+    assert removed == ["end"]
+    check_report(kept)  # the server takes it
+
+
+def test_an_error_is_told_by_its_kind_alone():
+    sentence = "no mask in /data/Jones_1961"
+    text = error_text("DataError", sentence, "train", "7f3a", RULES)
+    assert text == "DataError in train, reference 7f3a: this site's log has the sentence"
+    assert "Jones" not in error_text("Jones_1961", sentence, "train", "7f3a", RULES)
+    assert error_text("DataError", sentence, "train", "7f3a", changed(errors="full")) == sentence
+    assert {"DataError", "FedwardError", "ValueError", "OutOfMemoryError"} <= ERROR_CLASSES
+
+
+def test_names_in_the_log_are_short_and_printable():
+    assert shown("a\nb" + "x" * 500) == ("a\\nb" + "x" * 500)[:100]
+    assert shown(("Jones",)) == "a key of type tuple"
+
+
+def test_the_plan_of_a_job_is_what_its_network_has():
+    from fedward.networks.initial import initial_parameters
+
+    training = SETTINGS.training
+    real = initial_parameters(training.network, training.network_args, 1)
+    assert network_layout(SETTINGS) == layout(real)
+    plan = job_plan(SETTINGS, RULES)
+    train, validate = plan["tasks"]
+    assert train["bytes"] == sum(value.nbytes for value in real.values())
+    assert (train["times"], validate["times"], validate["bytes"]) == (SETTINGS.rounds, 1, 0)
+    assert [layer["name"] for layer in train["layers"]] == list(real)
+    assert (train["metrics"], validate["metrics"]) == (list(METRICS), ["train_seconds", "start.cost", "start.quality"])
+    assert plan["bytes_in_all"] == train["bytes"] * SETTINGS.rounds
+    assert train["removed"] == validate["removed"] == []
+
+
+def test_the_plan_names_what_would_be_removed():
+    rules = changed(parameters={"train": {"layers": ["encoder.*"], "max_bytes": 10**9}})
+    removed = job_plan(SETTINGS, rules)["tasks"][0]["removed"]
+    assert "head.bias" in removed
+    assert not [name for name in removed if name.startswith("encoder")]
+    too_large = job_plan(SETTINGS, changed(parameters={"train": {"layers": ["*"], "max_bytes": 1000}}))["tasks"][0]
+    assert (too_large["too_large"], too_large["bytes"]) == (True, 0)
+
+
+def test_a_job_may_name_a_scope_of_the_kit_only():
+    privacy = json.loads(TEMPLATE.read_text())
+    assert scope_of(privacy)[0] == "fedward"
+    with pytest.raises(UsageError, match="no scope 'open': this site refuses the job"):
+        scope_of(privacy, "open")
