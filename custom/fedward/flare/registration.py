@@ -1,0 +1,78 @@
+"""The same kit started twice: the second start is refused while the first one is alive."""
+
+import time
+from typing import Any
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.fl_exception import NotAuthenticated
+from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
+from nvflare.fuel.f3.message import Message
+from nvflare.private.defs import CellChannel, CellChannelTopic
+
+from fedward.flare.kit_lock import INSTANCE
+
+
+class RegistrationGuard(FLComponent):
+    """Refuses a site's registration while another start of the same kit is alive; FLARE would let the second take over.
+
+    Alive is a site that was heard of within `alive_seconds` (it reports every 10 s). A start from the same folder on
+    the same machine is let in at once: it holds the lock of the kit, so the former start has ended.
+    """
+
+    def __init__(self, alive_seconds: float = 25.0):
+        super().__init__()
+        self.alive_seconds = alive_seconds
+        self._instances: dict[str, dict[str, Any]] = {}  # site -> the start that is registered
+        self._refusals: dict[str, str] = {}
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.SYSTEM_START:
+            cell = fl_ctx.get_engine().get_cell()
+            cell.core_cell.add_outgoing_reply_filter(CellChannel.SERVER_MAIN, CellChannelTopic.Register, self._explain)
+        elif event_type == EventType.CLIENT_REGISTER_RECEIVED:
+            site, instance = _sender(fl_ctx)
+            reason = self._why_not(site, instance, fl_ctx)
+            if reason:
+                self._refusals[site] = reason
+                raise NotAuthenticated(reason)
+        elif event_type == EventType.CLIENT_REGISTER_PROCESSED:
+            site, instance = _sender(fl_ctx)
+            if not fl_ctx.get_prop(FLContextKey.UNAUTHENTICATED):
+                self._instances[site] = instance
+        elif event_type == EventType.CLIENT_HEARTBEAT_RECEIVED:  # after a restart of the server nobody registers anew
+            site, instance = _sender(fl_ctx)
+            self._instances.setdefault(site, instance)
+
+    def _why_not(self, site: str, instance: dict[str, Any], fl_ctx: FLContext) -> str:
+        client = fl_ctx.get_engine().client_manager.name_to_clients.get(site)
+        if client is None:
+            return ""
+        silent = time.time() - client.last_connect_time
+        known = self._instances.get(site, {})
+        same_kit = bool(instance.get("lock")) and instance["lock"] == known.get("lock")
+        if same_kit or silent > self.alive_seconds:
+            return ""
+        where = f"{known.get('host', 'another machine')}, folder {known.get('folder', 'unknown')}"
+        return (
+            f"{site} is connected already, from {where}, heard of {silent:.0f} s ago: stop that one, or if it is gone "
+            f"start this one again {self.alive_seconds:g} s after it ended"
+        )
+
+    def _explain(self, reply: Message) -> None:
+        """Put the reason into the answer to the refused site; FLARE's own text names none."""
+        if reply.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.UNAUTHENTICATED:
+            reason = self._refusals.pop(str(reply.get_header(MessageHeaderKey.DESTINATION)), None)
+            if reason:
+                reply.set_header(MessageHeaderKey.ERROR, reason)
+
+
+def _sender(fl_ctx: FLContext) -> tuple[str, dict[str, Any]]:
+    """The site that a registration or heartbeat comes from, and which start of its kit."""
+    peer = fl_ctx.get_peer_context()
+    if peer is None:
+        return "", {}
+    instance = peer.get_prop(INSTANCE)
+    return peer.get_identity_name(), instance if isinstance(instance, dict) else {}
