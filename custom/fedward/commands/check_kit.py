@@ -45,11 +45,12 @@ def command(kit: Path, starting: bool, offline: bool, as_json: bool, workers: in
             write_failed(opened.root, faults)
         elif not failed:
             write_passed(opened.root, versions, warnings)
-    except OSError as error:
-        raise FedwardError(
-            f"{opened.root / 'check.json'} cannot be written ({error.strerror}): "
-            "check the kit as the user who starts it"
-        ) from error
+    except OSError as error:  # where problems were found, one of their lines says so
+        if not failed:
+            raise FedwardError(
+                f"{opened.root / 'check.json'} cannot be written ({error.strerror}): "
+                "check the kit as the user who starts it"
+            ) from error
     line = verdict(opened, findings, offline)
     if as_json:
         values = {"kit": opened.name, "role": opened.role, "passed": not failed, "verdict": line}
@@ -63,20 +64,20 @@ def command(kit: Path, starting: bool, offline: bool, as_json: bool, workers: in
 def show(findings: list["Finding"], line: str, failed: bool) -> None:
     """Print a line a check (what to do below it) and the verdict; without colours where it is no terminal."""
     from rich.console import Console
-    from rich.padding import Padding
+    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    plain = not console.is_terminal
-    width = max((len(finding.name) for finding in findings), default=0)
-    for finding in findings:
-        mark = Text(f"[{finding.level}]".ljust(10), style=COLOURS[finding.level])
-        if plain:  # one check, one line: for logs and grep
-            fix = f" -> {finding.fix}" if finding.fix else ""
-            click.echo(f"{mark}{finding.name}: {finding.text}{fix}")
-            continue
-        text = Text.assemble(mark, (finding.name.ljust(width), "bold"), "  ", finding.text)
-        console.print(text)
-        if finding.fix:
-            console.print(Padding(Text.assemble(("-> ", "bold"), finding.fix), (0, 0, 0, 10)))
+    if not console.is_terminal:  # one check, one line: for logs and grep
+        for one in findings:
+            click.echo(f"[{one.level}]".ljust(10) + f"{one.name}: {one.text}" + (f" -> {one.fix}" if one.fix else ""))
+        click.echo(line)
+        return
+    table = Table.grid(padding=(0, 1))
+    for column in ("level", "name", "text"):
+        table.add_column(column, no_wrap=column != "text", overflow="fold")
+    for one in findings:
+        text = Text.assemble(one.text, ("\n-> " if one.fix else "", "bold"), one.fix)
+        table.add_row(Text(f"[{one.level}]", style=COLOURS[one.level]), one.name, text)
+    console.print(table)
     console.print(line, style="bold red" if failed else "bold green", soft_wrap=True, markup=False)

@@ -32,7 +32,11 @@ class KitGuard(FLComponent):
         root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()).absolute()
         # FLARE may run a copy of the kit whose startup/ links to it (NVFL_WORKSPACE): the record lies with the files.
         kit = (root / "startup").resolve().parent
-        if reason := refusal(kit):
+        try:
+            reason = refusal(kit)
+        except Exception as error:  # what FLARE would swallow must refuse, too
+            reason = f"the files of {kit} cannot be checked ({error}): run: fedward check-kit {kit}"
+        if reason:
             _end_start_script(root)
             print(f"fedward refuses to start: {reason}", file=sys.stderr, flush=True)
             raise UnsafeComponentError(reason)

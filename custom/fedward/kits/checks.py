@@ -1,5 +1,6 @@
 """All checks of a kit, in the order in which hospital IT would work them off, and the verdict."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,39 @@ def check_kit(
     `starting`: the kit is about to start. It must not run yet, an unreachable server is a warning for a site, and data
     folders that did not change since their last full check are not read again. `offline` leaves the network out.
     """
-    findings = [*check_certificates(kit), check_startup_files(kit), *check_versions(kit), check_clock(kit)]
+    groups: list[Callable[[], list[Finding]]] = [
+        lambda: check_certificates(kit),
+        lambda: [check_startup_files(kit)],
+        lambda: check_versions(kit),
+        lambda: [check_clock(kit)],
+    ]
     if kit.role != "admin" and base is not None:
-        findings += check_policy(kit, base)
-        if (privacy := kit.local / "privacy.json").is_file():
-            fix = "correct local/privacy.json; see: fedward what-leaves"
-            findings += [problem("privacy.json", text, fix) for text in privacy_problems(privacy)]
-        findings += _site(kit, starting, workers)
-        findings.append(check_running(kit, starting))
+        groups += [
+            lambda: check_policy(kit, base),
+            lambda: _privacy(kit, privacy_problems),
+            lambda: _site(kit, starting, workers),
+            lambda: [check_running(kit, starting)],
+        ]
     if kit.role == "server":
-        findings += _server(kit, offline)
+        groups.append(lambda: _server(kit, offline))
     elif not offline:
-        findings += check_connection(kit, starting)
-    return findings
+        groups.append(lambda: check_connection(kit, starting))
+    return [finding for group in groups for finding in _in_spite_of_unreadable_files(group)]
+
+
+def _in_spite_of_unreadable_files(group: Callable[[], list[Finding]]) -> list[Finding]:
+    """A file that may not be read ends its own group of checks, and not the others."""
+    try:
+        return group()
+    except OSError as error:
+        text = f"{error.filename or 'a file'} cannot be used by user {os.getuid()} ({error.strerror or error})"
+        return [problem("access", text, "run as the user who owns the kit, or correct the owner with chown -R")]
+
+
+def _privacy(kit: Kit, privacy_problems: Callable[[Path], list[str]]) -> list[Finding]:
+    path = kit.local / "privacy.json"
+    fix = "correct local/privacy.json; see: fedward what-leaves"
+    return [problem("privacy.json", text, fix) for text in (privacy_problems(path) if path.is_file() else [])]
 
 
 def _site(kit: Kit, starting: bool, workers: int) -> list[Finding]:

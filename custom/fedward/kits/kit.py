@@ -97,6 +97,8 @@ def open_kit(path: Path | str) -> Kit:
             name = str(network.server["name"]) if role == "server" else str(values["client"]["fqsn"]).split(".")[-1]
             host, _, number = str(service["target"]).rpartition(":")
             host, port, scheme = host.strip("[]"), int(number), str(service.get("scheme", "grpc"))
+        if not host or not 0 < port < 65536:
+            raise ValueError(f"no server at {host}:{port}")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise FedwardError(
             f"{config} is damaged ({type(error).__name__}: {error}): unpack the kit again; "

@@ -93,7 +93,8 @@ def _resources(values: dict[str, Any], base: Baseline) -> Comparison:
     wanted = base.resources.get("app_validator") or {}
     if wanted and _path(values.get("app_validator")) != _path(wanted):
         looser.append(f"app_validator is {_path(values.get('app_validator')) or 'missing'}, not {_path(wanted)}")
-    found = {c.get("id"): c for c in values.get("components") or [] if isinstance(c, dict)}
+    components = values.get("components")
+    found = {str(c.get("id")): c for c in components if isinstance(c, dict)} if isinstance(components, list) else {}
     for component in base.resources.get("components", []):
         name, here = component["id"], found.get(component["id"])
         if component.get("remove"):

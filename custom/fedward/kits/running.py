@@ -103,13 +103,20 @@ def check_stores(kit: Kit, resources: dict[str, Any]) -> list[Finding]:
 
 def store_folders(kit: Kit, resources: dict[str, Any]) -> dict[str, Path]:
     """Where resources.json puts jobs and snapshots. Our stores name a folder of the kit, FLARE's an absolute one."""
-    components = {c.get("id"): c.get("args") or {} for c in resources.get("components", []) if isinstance(c, dict)}
-    snapshots: Any = resources.get("snapshot_persistor") or {}
-    for key in ("args", "storage", "args"):
-        snapshots = (snapshots.get(key) if isinstance(snapshots, dict) else None) or {}
-    jobs = components.get("job_manager", {})
+    listed = resources.get("components")
+    jobs = [_args(one) for one in listed if _is(one, "job_manager")] if isinstance(listed, list) else []
+    snapshots = _args(_args(resources.get("snapshot_persistor")).get("storage"))
     named = {
-        "job store": jobs.get("folder") or jobs.get("uri_root"),
+        "job store": jobs[0].get("folder") or jobs[0].get("uri_root") if jobs else None,
         "snapshot store": snapshots.get("folder") or snapshots.get("root_dir"),
     }
     return {name: kit.root / str(folder) for name, folder in named.items() if folder}
+
+
+def _is(component: Any, name: str) -> bool:
+    return isinstance(component, dict) and component.get("id") == name
+
+
+def _args(component: Any) -> dict[str, Any]:
+    args = component.get("args") if isinstance(component, dict) else None
+    return args if isinstance(args, dict) else {}
