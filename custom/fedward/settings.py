@@ -25,7 +25,7 @@ RANDOM = "random"
 MOST_SITES, MOST_ROUNDS, MOST_STEPS = 1000, 10_000, 1_000_000
 LARGEST_BATCH, LARGEST_BATCH_PIXELS = 1024, 2**25
 LARGEST_SEED = 2**32 - 1
-LONGEST_ROUND = 7 * 24 * 3600.0  # seconds
+LONGEST_ROUND = 7 * 24 * 3600  # seconds
 COST_SOURCES = ("site_validation", "site_training", "server_validation")
 
 

@@ -1,15 +1,18 @@
 """What a job may say: its classes and arguments, its meta.json, its sites and study; and what each site takes."""
 
 import copy
+import json
+from pathlib import Path
 
 import pytest
 from job_files import CLIENT, META, NETWORK, SERVER, as_bytes, job, replaced
 
 from fedward.errors import UsageError
-from fedward.kits.job_app import read_app
-from fedward.kits.job_check import check_job, check_server, check_site, refusals
+from fedward.kits.job_app import check_app, read_app
+from fedward.kits.job_check import check_job, check_meta, check_server, check_site, refusals
 from fedward.site_config import RegisteredWeights, SiteConfig
 
+JOBS = Path(__file__).parents[2] / "jobs"
 ARGS = (SERVER, "workflows", 0, "args")
 TRAINING_ARGS = (CLIENT, "executors", 0, "executor", "args")
 POPEN = {"path": "subprocess.Popen", "args": {"args": ["touch", "harmed"]}}
@@ -22,6 +25,17 @@ def check(values, study="brain"):
 def test_a_good_job_gives_its_settings():
     settings = check(job(rounds=3))
     assert (settings.name, settings.rounds, settings.sites) == ("run", 3, ("hospital-01", "hospital-02"))
+
+
+@pytest.mark.parametrize("meta", sorted(JOBS.glob("*/*/meta.json")), ids=lambda path: path.parent.name)
+def test_the_ready_made_jobs_pass(meta):
+    server, client = (meta.parent / path for path in (SERVER, CLIENT))
+    settings = check_app(server.read_bytes(), client.read_bytes())
+    check_meta(json.loads(meta.read_text()), settings)
+
+
+def test_there_are_ready_made_jobs():
+    assert len(list(JOBS.glob("*/*/meta.json"))) >= 4
 
 
 def test_optional_parts_are_taken():
@@ -92,6 +106,7 @@ def test_optional_parts_are_taken():
         ((META, "min_clients"), 1, "min_clients must be the job's min_sites, 2"),
         ((META, "min_clients"), 1000, "min_clients must be"),
         ((META, "min_clients"), "2", "min_clients must be"),
+        ((META, "min_clients"), 2.0, "min_clients must be"),
         ((META, "deploy_map"), {"app": ["@ALL"]}, "exactly the job's sites"),
         ((META, "deploy_map"), {"app": ["server", "hospital-01"]}, "exactly the job's sites"),
         ((META, "deploy_map"), {"app": ["server", "hospital-01", "hospital-99"]}, "exactly the job's sites"),

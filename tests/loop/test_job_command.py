@@ -113,7 +113,7 @@ def test_baselines_end_with_their_report(sites_folder, tmp_path, job, mode):
         (["--rounds", "0"], "0 is not in the range"),
         (["--rounds", "1.5"], "not a valid integer"),
         (["--min-sites", "4"], "min_sites is 4 but only 3 sites take part"),
-        (["--round-deadline", "0"], "round_deadline must be a number of at least 1"),
+        (["--round-deadline", "0"], "round_deadline must be a number from 1 to 604800"),
         (["--round-deadline", "inf"], "round_deadline"),
         (["--learning-rate", "-1"], "learning_rate"),
         (["--learning-rate", "nan"], "learning_rate"),

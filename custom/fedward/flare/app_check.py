@@ -49,7 +49,8 @@ class AppCheck(AppValidator, FLComponent):
         try:
             _check(Path(app_folder).absolute())
         except FedwardError as error:
-            self.logger.warning(f"app refused: {error}{f' ({error.__cause__})' if error.__cause__ else ''}")
+            cause = f" ({error.__cause__})" if error.__cause__ else ""
+            self.logger.warning(f"app refused: {error}{cause}"[:MAX_REASON])
             return str(error)[:MAX_REASON], {}
         except Exception as error:  # a fault of ours must refuse too, and FLARE would report no more than its type
             self.logger.exception("app could not be checked")

@@ -45,7 +45,7 @@ def check_meta(meta: Any, settings: RunSettings) -> None:
             f"{META}: resource_spec must be empty: each site uses a GPU if it has one, and decides itself what it gives"
         )
     least = meta.get("min_clients")
-    if isinstance(least, bool) or least != settings.quorum:
+    if type(least) is not int or least != settings.quorum:
         raise UsageError(f"{META}: min_clients must be the job's min_sites, {settings.quorum}: export the job again")
     _check_deployment(meta.get("deploy_map"), settings.sites)
 
