@@ -144,7 +144,9 @@ def _settings(
     if kit is not None:
         for needless in ("hospitals", "threads"):
             if options[needless] is not None:
-                raise UsageError(f"--{needless} is not for --env prod: the sites are the study's, with their own settings")
+                raise UsageError(
+                    f"--{needless} is not for --env prod: the sites are the study's, with their own settings"
+                )
         if options["out"] is None:
             options["out"] = Path("runs") / (options["name"] or f"{job_name}_{options['scheme']}")
         options["name"] = None

@@ -11,6 +11,7 @@ from rich.console import Console
 from fedward.errors import FedwardError, UsageError
 from fedward.kits.kit import Kit
 from fedward.reports.live import LiveTable
+from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.settings import RunSettings
 
@@ -51,8 +52,7 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
             write_json(note, about)
             console.print(f"Submitted job {job_id}: {len(settings.sites)} sites, {settings.rounds} rounds")
         try:
-            follow(connection, job_id, settings.rounds, console)
-            fetch(connection, job_id, folder)
+            follow(connection, job_id, settings.rounds, console, folder)
         except KeyboardInterrupt:
             console.print(
                 f"\nThe job goes on without this command. To see it again, give the same command, or:\n"
@@ -66,8 +66,13 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
             raise
 
 
-def follow(connection: "Connection", job_id: str, rounds: int | None, console: Console) -> None:
-    """Show the job's rounds until it has ended; FedwardError where it ended otherwise than completed."""
+def follow(
+    connection: "Connection", job_id: str, rounds: int | None, console: Console, folder: RunFolder | None
+) -> None:
+    """Show the job's rounds until it has ended, and bring its run folder into `folder`.
+
+    FedwardError with the run's own reason where it did not finish.
+    """
     from fedward.flare.session import left_out, status, waiting_for
 
     said = ""
@@ -76,24 +81,35 @@ def follow(connection: "Connection", job_id: str, rounds: int | None, console: C
             meta = connection.meta(job_id)
             state = status(meta)
             if state == "RUNNING":
-                for record in connection.records(job_id)[len(table.records) :]:
-                    table.add(record)
-            now = f"{state} {waiting_for(meta)}" if state == "SUBMITTED" else state
+                _show_new(table, connection.records(job_id))
+            now = f"{state} {waiting_for(meta)}".strip() if state == "SUBMITTED" else state
             if now != said and (state != "RUNNING" or not said):
                 console.print(f"Job {job_id}: {now}", highlight=False, soft_wrap=True)
                 for line in left_out(meta):
                     console.print(f"  did not take the job: {line}", highlight=False, soft_wrap=True)
                 said = now
             if state.startswith("FINISHED"):
-                return
+                break
             time.sleep(POLL_SECONDS)
+        if folder is not None:
+            fetch(connection, job_id, meta, folder)
+            _show_new(table, read_records(folder.rounds))  # the last ones came after the last question
+    if folder is not None and (run := read_json(folder.run))["state"] != "finished":
+        reason = (run.get("error") or {}).get("message", "no reason given")
+        raise FedwardError(f"job {job_id} {run['state']}: {reason}")
 
 
-def fetch(connection: "Connection", job_id: str, folder: RunFolder) -> None:
-    """Download the job's run folder into `folder`; FedwardError with the run's own reason where it did not finish."""
+def _show_new(table: LiveTable, records: list[Record]) -> None:
+    shown = {(record["kind"], record["round"]) for record in table.records}
+    for record in records:
+        if (record["kind"], record["round"]) not in shown:
+            table.add(record)
+
+
+def fetch(connection: "Connection", job_id: str, meta: dict[str, Any], folder: RunFolder) -> None:
+    """Download the job's run folder into `folder`; FedwardError with the sites' reasons where it left none."""
     from fedward.flare.session import left_out, status
 
-    meta = connection.meta(job_id)
     with tempfile.TemporaryDirectory(prefix="fedward-") as temporary:
         try:
             source = find_run(connection.download(job_id, Path(temporary)))
@@ -101,9 +117,6 @@ def fetch(connection: "Connection", job_id: str, folder: RunFolder) -> None:
             reasons = "; ".join(left_out(meta)) or str(error)
             raise FedwardError(f"job {job_id} ended as {status(meta)} without a run folder: {reasons}") from error
         shutil.copytree(source, folder.root, dirs_exist_ok=True)
-    run: dict[str, Any] = read_json(folder.run)
-    if run["state"] != "finished":
-        raise FedwardError(f"job {job_id} {run['state']}: {(run.get('error') or {}).get('message', 'no reason given')}")
 
 
 def find_run(download: Path) -> Path:
@@ -112,5 +125,3 @@ def find_run(download: Path) -> Path:
     if not found:
         raise FedwardError(f"{download} holds no run folder: the job ended before its first round")
     return found[0]
-
-

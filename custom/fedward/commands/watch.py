@@ -29,14 +29,13 @@ def command(job: str, startup_kit: Path, study: str, out: Path | None) -> None:
     from fedward.errors import FedwardError
     from fedward.flare.session import connect, status
     from fedward.kits.kit import open_kit
-    from fedward.remote import fetch, follow
+    from fedward.remote import follow
     from fedward.reports.page import write_report
     from fedward.rounds.run_folder import RunFolder
 
     with connect(open_kit(startup_kit), study) as connection:
-        follow(connection, job, None, Console())
+        follow(connection, job, None, Console(), RunFolder(out) if out else None)
         if out is not None:
-            fetch(connection, job, RunFolder(out))
             click.echo(f"Report: {write_report(out)}")
             return
         if (state := status(connection.meta(job))) != "FINISHED:COMPLETED":

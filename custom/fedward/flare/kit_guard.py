@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,8 @@ from fedward.kits.kit import ROLE_FILES
 from fedward.kits.passed import why_not_passed
 from fedward.kits.running import listeners
 from fedward.rounds.run_folder import read_json
+
+LOOKS, LOOK_SECONDS = 8, 0.25
 
 
 class KitGuard(FLComponent):
@@ -63,13 +66,27 @@ def _second_server(kit: Path) -> str:
     try:
         target = read_json(kit / "startup" / ROLE_FILES["server"])["servers"][0]["service"]["target"]
         port = int(str(target).rpartition(":")[2])
-        others = [one.pid for one in listeners(port) if one.pid != os.getpid()]
+        others = _others(port)
     except (FedwardError, KeyError, IndexError, TypeError, ValueError, psutil.Error):
         return ""
     if not others:
         return ""
     holder = f"process {others[0]}" if others[0] else "a program of another user"
     return f"port {port} is taken by {holder}, another server runs on this machine: stop it first"
+
+
+def _others(port: int) -> list[int | None]:
+    """Process ids of other listeners on `port`; None for one that this user may not see.
+
+    This process opens its own sockets in these very moments, and one that is listed before it is seen among the open
+    files has no process id either: only what stays so for a while is another user's.
+    """
+    for _ in range(LOOKS):
+        others = [one.pid for one in listeners(port) if one.pid != os.getpid()]
+        if all(others):
+            break
+        time.sleep(LOOK_SECONDS)
+    return others
 
 
 def _end_start_script(root: Path) -> None:

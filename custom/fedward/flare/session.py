@@ -1,7 +1,9 @@
 """A researcher's or administrator's connection to the server: submit, watch, download. FLARE's API, our errors."""
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +80,12 @@ def connect(kit: Kit, study: str = DEFAULT_STUDY) -> Iterator[Connection]:
     """Log in with an admin kit; FedwardError says whether the server, the name or the study is the trouble."""
     if kit.role != "admin":
         raise UsageError(f"{kit.root} is the kit of {kit.name}, a {kit.role}: give the kit of a person")
+    logging.getLogger("nvflare").setLevel(logging.CRITICAL)
+    for name in ("CoreCell", "conn_manager"):  # FLARE names its loggers after classes; all of them would reach the user
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        session = new_secure_session(kit.name, str(kit.root), timeout=LOGIN_SECONDS, study=study)
+        with redirect_stdout(StringIO()):  # "Connecting to FLARE ..."
+            session = new_secure_session(kit.name, str(kit.root), timeout=LOGIN_SECONDS, study=study)
     except NoConnection as error:
         raise FedwardError(
             f"no server answers at {kit.host}:{kit.port} ({error}): is it running? (fedward check-kit {kit.root})"
