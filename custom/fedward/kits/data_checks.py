@@ -15,6 +15,8 @@ from fedward.kits.finding import Finding, ok, problem, warning
 from fedward.rounds.run_folder import read_json, write_json
 from fedward.site_config import SiteConfig
 
+FEW = 20  # entries of a folder that are read sooner than a pool of processes has started
+
 
 def check_data_sets(config: SiteConfig, remembered: bool, workers: int = 0) -> list[Finding]:
     """One finding for each data set of fedward.yml, and one for each whose training patients are too few.
@@ -84,7 +86,8 @@ def _checked(
                 return last["result"], True
         except (FedwardError, KeyError, TypeError):
             pass  # damaged: check again
-    result = _summary(get_data_set(name).check(folder, workers, False))
+    few = sum(1 for _ in folder.iterdir()) < FEW
+    result = _summary(get_data_set(name).check(folder, 1 if few else workers, False))
     if memory and not result["errors"]:
         try:
             memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
