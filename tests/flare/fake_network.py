@@ -125,7 +125,9 @@ class FakeNetwork(WFCommSpec):
             get_component=self.components.get,
             get_clients=lambda: [Client(name, "") for name in sites],
             fire_event=self._event,
+            register_app_command=lambda topic, function: None,
         )
+        self.dead: set[str] = set()  # sites that FLARE counts as disconnected
         self.manager = FLContextManager(self.engine, "server", "job")
         self.engine.new_context = self.new_context
         self.controller = RoundController(settings.to_dict())
@@ -160,6 +162,9 @@ class FakeNetwork(WFCommSpec):
             task.result_received_cb(client_task, context)
 
     # --- what FLARE's communicator offers to a controller ---
+
+    def get_client_disconnect_time(self, client_name):
+        return 1.0 if client_name in self.dead else None
 
     def broadcast(self, task, fl_ctx, targets=None, min_responses=1, wait_time_after_min_received=0):
         self.sent.append(task)

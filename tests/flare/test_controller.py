@@ -341,3 +341,14 @@ def test_other_settings_do_not_go_on_with_a_run(tmp_path):
     assert network.state["state"] == "failed"
     again = run(tmp_path, seed=2)
     assert "seed: 1 before, 2 now" in again.panics[0]
+
+
+def test_a_site_that_dies_while_the_round_runs_is_not_waited_for(tmp_path):
+    def dies(network, site, task):
+        network.dead.add(site)
+
+    network = run(tmp_path, {"hospital-03": dies}, min_sites=2)
+    assert network.state["state"] == "finished"
+    assert "its connection was lost" in network.records[0]["missing"]["hospital-03"]
+    assert network.records[1]["missing"] == {"hospital-03": "not connected"}
+    assert sum(record["seconds"] for record in network.records) < 20  # of a deadline of 30 s a round

@@ -22,7 +22,7 @@ from fedward.flare.analytics import send_record
 from fedward.flare.arguments import checked_settings, checked_text
 from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.progress import asks_for_progress, tell_progress
-from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, TRAIN, VALIDATE
+from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, SITE_RETURNED, TRAIN, VALIDATE
 from fedward.machine import machine, versions
 from fedward.rounds.federation import TRAINING, VALIDATION, Federation
 from fedward.rounds.record import Record, read_records
@@ -68,6 +68,7 @@ class RoundController(ModelController):
             tell_progress(self, read_records(self._federation.folder.rounds), fl_ctx)
 
     def run(self) -> None:
+        self.engine.register_app_command(SITE_RETURNED, self._site_returned)
         try:
             self._begin()
             while self.federation.rounds_done < self._run.rounds:
@@ -92,6 +93,11 @@ class RoundController(ModelController):
             error = {"message": message, "site": None}
             run = {"name": self._run.name, "state": "failed", "error": error}
             write_json(RunFolder(Path(self.get_run_dir()) / "run").run, run)
+
+    def _site_returned(self, topic: str, data: Any, fl_ctx: FLContext) -> dict[str, Any]:
+        """The server's parent process has started this job at a restarted site again: take it as one of ours."""
+        self.engine.sync_clients_from_main_process()
+        return {}
 
     def _begin(self) -> None:
         aggregator = self.get_component(self.aggregator_id)
@@ -171,7 +177,8 @@ class RoundController(ModelController):
 
     def _drop_disconnected(self, reason: str) -> set[str]:
         """Wait no more for sites that FLARE counts as gone; returns them."""
-        connected = {client.name for client in self.engine.get_clients()}
+        clients = {client.name for client in self.engine.get_clients()}  # on a real network, all that began the job
+        connected = {site for site in clients if not self.get_client_disconnect_time(site)}
         with self._lock:
             current = self.federation.round
             gone = current.asked - connected - current.answers.keys()

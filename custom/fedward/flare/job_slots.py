@@ -75,7 +75,7 @@ class JobSlots(ResourceManagerSpec, FLComponent):
             self._forget_expired()
             if token not in self._slots:
                 raise FedwardError(
-                    f"the job's slot was given back after {self.reservation_seconds:g} s without a start: submit it again"
+                    f"the job's slot was given back after {self.reservation_seconds:g} s unused: submit it again"
                 )
             self._slots[token].expires = None
             return {"slot": token, "gpu": self._slots[token].gpu}  # FLARE frees only what is not empty

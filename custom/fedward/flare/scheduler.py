@@ -107,12 +107,18 @@ class QueueingScheduler(DefaultJobScheduler):
         result, dispatch, reason = super()._try_job(job, fl_ctx)
         checks = fl_ctx.get_prop(FLContextKey.RESOURCE_CHECK_RESULT) or {}
         busy = {site: why for site, (fits, why) in checks.items() if not fits and (why or "").startswith(BUSY)}
+        silent = sorted(site for site, (fits, why) in checks.items() if not fits and not why)
+        wait = ""
         if busy:
+            wait = "waits for busy sites: "
+            wait += "; ".join(f"{site} ({why.removeprefix(BUSY)})" for site, why in sorted(busy.items()))
+            self._waiting[job.job_id] = sites
+        elif silent and waited < self.patience:
+            wait = f"waits for sites that do not answer: {', '.join(silent)}"
+        if wait:
             if result == SCHEDULE_RESULT_OK:  # otherwise FLARE gave the other sites' slots back already
                 self._cancel_resources(fl_ctx.get_prop(FLContextKey.CLIENT_RESOURCE_SPECS), checks, fl_ctx)
-            self._waiting[job.job_id] = sites
-            told = "; ".join(f"{site} ({why.removeprefix(BUSY)})" for site, why in sorted(busy.items()))
-            return SCHEDULE_RESULT_NO_RESOURCE, None, f"waits for busy sites: {told}"
+            return SCHEDULE_RESULT_NO_RESOURCE, None, wait
         self._waiting.pop(job.job_id, None)
         if result != SCHEDULE_RESULT_OK:
             return result, dispatch, reason
@@ -129,8 +135,12 @@ class QueueingScheduler(DefaultJobScheduler):
             history = [*history, f"{now}: {result}"]
             self.log_info(fl_ctx, f"job {job.job_id}: {result}")
         job.meta[JobMetaKey.SCHEDULE_HISTORY.value] = history
+        job.meta[JobMetaKey.JOB_DEPLOY_DETAIL.value] = [f"server: {result}"]  # what `nvflare job meta` shows of a job
         job.meta[JobMetaKey.SCHEDULE_COUNT.value] = job.meta.get(JobMetaKey.SCHEDULE_COUNT.value, 0) + 1
         job.meta[JobMetaKey.LAST_SCHEDULE_TIME.value] = time.time()
+
+    def _get_update_meta_keys(self) -> list[str]:
+        return [*super()._get_update_meta_keys(), JobMetaKey.JOB_DEPLOY_DETAIL.value]
 
 
 def job_sites(job: Job) -> set[str]:

@@ -16,8 +16,8 @@ from nvflare.private.fed.server.admin import check_client_replies
 from nvflare.private.fed.server.job_runner import JobRunner
 
 from fedward.errors import FedwardError
+from fedward.flare.tasks import SITE_RETURNED
 
-SITE_RETURNED = "fedward.site_returned"  # told to the controller of the job, which then reads its list of sites again
 DEPLOY_SECONDS = 20.0
 TELL_SECONDS = 10.0
 RETRY_SECONDS = 1.0
