@@ -8,6 +8,7 @@ import socket
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from fedward.datasets.phantoms import write_phantoms
 from fedward.kits import data_checks, site_checks
 from fedward.kits.kit import open_kit
 from fedward.kits.passed import why_not_passed
+from fedward.kits.running import check_stores
 from fedward.kits.site_checks import check_clock, check_device
 from fedward.site_config import SiteConfig
 
@@ -232,6 +234,16 @@ def test_a_port_that_another_program_holds(kits, capsys):
 def test_stores_that_cannot_be_made(kits, capsys):
     (kits / "localhost/store").write_text("a file")
     assert problems(check(capsys, kits / "localhost", "--offline")[2]) == ["job store", "snapshot store"]
+
+
+def test_stores_under_tmp_are_refused_where_the_kit_is_not(kits):
+    kit = replace(open_kit(kits / "localhost"), root=Path("/srv/kit"))
+    flare = {"components": [{"id": "job_manager", "args": {"uri_root": "/tmp/nvflare/jobs-storage"}}]}
+    flare["snapshot_persistor"] = {"args": {"storage": {"args": {"root_dir": "/tmp/nvflare/snapshot-storage"}}}}
+    assert [(one.level, one.name) for one in check_stores(kit, flare)] == [
+        ("problem", "job store"),
+        ("problem", "snapshot store"),
+    ]
 
 
 def test_a_kit_that_runs_already_is_not_started_again(hospital, capsys, sleeping_start_script):

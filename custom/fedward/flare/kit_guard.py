@@ -1,5 +1,6 @@
 """KitGuard: a kit whose last check did not pass, or whose files changed since, does not start."""
 
+import contextlib
 import os
 import sys
 import time
@@ -42,6 +43,8 @@ class KitGuard(FLComponent):
         if reason:
             _end_start_script(root)
             print(f"fedward refuses to start: {reason}", file=sys.stderr, flush=True)
+            with contextlib.suppress(Exception):  # at once: sites must not land on a server that ends in seconds
+                fl_ctx.get_prop(FLContextKey.SITE_OBJ).cell.stop()
             raise UnsafeComponentError(reason)
 
 
