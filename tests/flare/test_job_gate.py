@@ -169,9 +169,8 @@ def test_whoever_signs_must_be_the_one_who_submits(console, consortium, job):
     assert console.submit(data, user="member@c.org")[1] == "ok"
     data = zipped(consortium.sign(job, "hospital-01"))
     assert "signed by hospital-01, which is no person's kit" in console.submit(data, user="hospital-01")[0]
-    consortium.sign(job / "app", "member@c.org")
-    consortium.sign(job / "app" / "config")
-    assert "the job is signed by" in console.submit(zipped(job))[0]
+    consortium.sign(consortium.sign(job) / "app", "member@c.org")
+    assert "signed by lead@c.org and member@c.org: one person must sign all" in console.submit(zipped(job))[0]
     assert len(console.jobs.created) == 1
 
 
@@ -218,6 +217,10 @@ def test_a_clone_is_checked_again(console, consortium, job):
     edit(job / "meta.json", lambda meta: meta.update(min_clients=1))
     console.jobs.content = zipped(job)
     assert "The job is refused" in console.send("clone_job x", **props)[0]
+    consortium.sign(job)
+    consortium.sign(job / "app" / "config", "member@c.org")
+    console.jobs.content = zipped(job)
+    assert "one person must sign all" in console.send("clone_job x", **props)[0]
     console.jobs.content = None
     assert "no longer in the job store" in console.send("clone_job x", **props)[0]
     assert len(console.jobs.cloned) == 1

@@ -121,7 +121,9 @@ def check_signature(files: dict[str, bytes], root_ca: Path, user: str | None) ->
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         names = {signer.name for signer in signers(Path(folder), root_ca)}
-    if len(names) != 1 or (user is not None and names != {user}):
+    if len(names) > 1:
+        raise UsageError(f"the job is signed by {' and '.join(sorted(names))}: one person must sign all of it")
+    if user is not None and names != {user}:
         raise UsageError(
             f"the job is signed by {', '.join(sorted(names))}, but {user} submits it: submit it with your own kit"
         )
