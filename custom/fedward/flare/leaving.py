@@ -12,7 +12,7 @@ from typing import Any
 
 from nvflare.apis.dxo import DXO, DataKind, from_shareable
 from nvflare.apis.filter import Filter
-from nvflare.apis.fl_constant import FLContextKey, ReservedKey, ReturnCode
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey, ReturnCode, ServerCommandKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import ReservedHeaderKey, Shareable, make_reply
 from nvflare.app_common.app_constant import AppConstants
@@ -44,11 +44,22 @@ TRANSPORT = frozenset(
         ReservedHeaderKey.MSG_ROOT_ID,
         ReservedHeaderKey.MSG_ROOT_TTL,
         ReservedHeaderKey.PEER_CTX,
-        ReservedHeaderKey.PEER_PROPS,
         ReservedHeaderKey.REPLY_IS_LATE,
         ReservedHeaderKey.WORKFLOW,
         ReservedKey.AUDIT_EVENT_ID,
         FLContextKey.TASK_NAME,
+        ServerCommandKey.FL_CLIENT,
+    }
+)
+# Public properties of the site's context, which travel with every message and are headers on arrival.
+PEER_NAMES = frozenset(
+    {
+        ReservedKey.RUN_NUM,
+        ReservedKey.IDENTITY_NAME,
+        ReservedKey.FQSN,
+        ReservedKey.IS_LEAF,
+        FLContextKey.CLIENT_NAME,
+        FLContextKey.CURRENT_JOB_ID,
     }
 )
 
@@ -189,6 +200,8 @@ def _inside(path: tuple[Any, ...], leaf: Any, rules: Rules, task: str, received:
             return isinstance(leaf, dict)  # and empty
         case (ReservedHeaderKey.HEADERS, ReservedHeaderKey.RC):
             return isinstance(leaf, str) and leaf in CODES
+        case (ReservedHeaderKey.HEADERS, ReservedHeaderKey.PEER_PROPS, name):
+            return name in PEER_NAMES and isinstance(leaf, str | bool)
         case (ReservedHeaderKey.HEADERS, ReservedHeaderKey.CONTENT_TYPE):
             return isinstance(leaf, str) and leaf == "DXO"
         case (ReservedHeaderKey.HEADERS, name) if name == ERROR:
