@@ -68,6 +68,8 @@ def test_missing_measurements_stay_missing():
         (("end", "patients"), np.float32(3)),
         (("start",), [1, 2]),
         (("start",), "text"),
+        (("start",), {}),
+        (("start",), {"secret": 1}),
         (("start", "cost"), {"a": 1}),
     ],
 )

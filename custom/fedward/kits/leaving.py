@@ -77,7 +77,8 @@ def leaving_report(report: Any, rules: Rules) -> tuple[dict[str, Any], list[str]
         elif names and type(values) is dict:
             numbers = {n: _number(f"{part}.{n}", values[n], rules) for n in names if n in values}
             # A metric that is missing, or no number, is told as missing: the server knows that case.
-            kept[part] = {n: v for n, v in numbers.items() if v is not None or n in EVALUATION_METRICS}
+            left = {n: v for n, v in numbers.items() if v is not None or n in EVALUATION_METRICS}
+            kept |= {part: left} if left else {}
     texts = report.get("warnings")
     if rules.warnings and type(texts) is list:
         agreed = [AGREED_WARNINGS.index(text) for text in texts if type(text) is str and text in AGREED_WARNINGS]
