@@ -48,7 +48,7 @@ found=$("$python" -c 'import platform, sys
 print(platform.python_implementation(), "%d.%d" % sys.version_info[:2], sys.platform, platform.machine())')
 [ "$found" = "$wanted" ] ||
     fail "this wheelhouse is for $wanted, $python is $found: name another Python with PYTHON=..., or ask for another one"
-needed=$(($(du -sk wheels | cut -f1) * 4))
+needed=$(($(du -sk wheels | cut -f1) * 5))
 free=$(df -Pk "$environment" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)
 [ -x "$environment/bin/fedward" ] || [ "$free" -gt "$needed" ] ||
     fail "$environment has $((free / 1024)) MiB free, about $((needed / 1024)) MiB are needed"

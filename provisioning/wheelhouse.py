@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -199,6 +200,8 @@ def _pip(*arguments: str) -> None:
 
 def _reason(error: subprocess.CalledProcessError) -> str:
     """pip's own words: which versions clash stands in its ordinary output, what else went wrong in its errors."""
+    if "No space left on device" in error.stderr:
+        return "the disk is full: free some space, then run it again"
     clash = error.stdout.partition("The conflict is caused by:")[2].partition("To fix this")[0].splitlines()
     wrong = [line for line in error.stderr.splitlines() if not line.startswith("WARNING")]
     return "\n".join(line for line in [*clash, *wrong[-10:]] if line.strip())
@@ -222,4 +225,4 @@ if __name__ == "__main__":
     except subprocess.CalledProcessError as error:
         _stop(f"pip failed:\n{_reason(error)}")
     except OSError as error:
-        _stop(f"{error}: free some space or choose another disk, then run it again")
+        _stop(f"{error}: {'free some space' if error.errno == ENOSPC else 'put that right'}, then run it again")
