@@ -36,6 +36,7 @@ TO_KNOW = (
 )
 CONNECTION = (
     "when it connects: the site's name and organisation (its certificate), its address as the server sees it",
+    "with that: the settings of local/resources.json that are no components, such as whether logs are streamed",
     "while it runs: a heartbeat with the ids of its jobs; of a job that it has started, its task, status and exit code",
     "before a job: whether it has a free place and a GPU, and in one sentence why it refuses a job",
     "asked by an administrator who may (local/authorization.json): FLARE's version, memory, names of GPUs, the kit's "
