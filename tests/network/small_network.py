@@ -47,13 +47,13 @@ SERVER_PARTS = {
     "registration_guard": ("fedward.flare.registration.RegistrationGuard", {"alive_seconds": 15.0}),
     "site_return": ("fedward.flare.site_return.SiteReturn", {}),
     "job_recovery": ("fedward.flare.job_recovery.JobRecovery", {}),
-    "job_manager": ("fedward.flare.stores.KitJobManager", {"folder": "store/jobs"}),
+    "job_manager": ("fedward.flare.stores.KitJobManager", {"uri_root": "store/jobs"}),
     "job_scheduler": (
         "fedward.flare.scheduler.QueueingScheduler",
         {"min_schedule_interval": 0.5, "max_schedule_interval": 2.0, "patience": 4.0},
     ),
 }
-STORAGE = {"path": "fedward.flare.stores.KitStorage", "args": {"folder": "store/snapshots"}}
+STORAGE = {"path": "fedward.flare.stores.KitStorage", "args": {"root_dir": "store/snapshots"}}
 SNAPSHOTS = {
     "path": "nvflare.app_common.state_persistors.storage_state_persistor.StorageStatePersistor",
     "args": {"uri_root": "/", "storage": STORAGE},
@@ -183,8 +183,8 @@ class SmallNetwork:
         training = replace(
             SETTINGS.training, network_args={"in_channels": 3, "out_channels": 1, "features": 2, "depth": 1}
         )
-        values = {"sites": SITES, "min_sites": None, "rounds": rounds, "round_deadline": 120.0, "training": training, **changes}
-        folder = export_job(replace(SETTINGS, name=name, **values), self.root / "jobs")
+        values = {"sites": SITES, "min_sites": None, "rounds": rounds, "training": training, **changes}
+        folder = export_job(replace(SETTINGS, name=name, round_deadline=120.0, **values), self.root / "jobs")
         _change(folder / "app/config/config_fed_client.json", _echo(seconds))
         _change(folder / "app/config/config_fed_server.json", {"dead_client_grace_period": 15.0})
         return folder

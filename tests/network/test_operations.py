@@ -56,11 +56,9 @@ def test_the_same_kit_started_twice_is_refused_and_the_job_goes_on(net):
     with net.session() as session:
         job_id = session.submit_job(str(net.job("twice", seconds=2.0, rounds=6)))
         net.round_done("twice", 1)
-        same, copy = net.start(TWO), None
-        assert same.wait(60) != 0
+        assert net.start(TWO).wait(60) != 0
         assert "is running already (process" in net.out(TWO)
-        copy = net.start(TWO, net.copy_of(TWO))
-        assert copy.wait(60) != 0
+        assert net.start(TWO, net.copy_of(TWO)).wait(60) != 0
         assert f"registration rejected: {TWO} is connected already, from" in net.out(f"copy-of-{TWO}")
         assert ended(session, job_id) == "FINISHED:COMPLETED"
     assert everyone_answered(net, "twice")

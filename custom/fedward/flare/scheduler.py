@@ -78,7 +78,7 @@ class QueueingScheduler(DefaultJobScheduler):
         self, job_candidates: list[Job], fl_ctx: FLContext, failed_jobs: list[Job], blocked_jobs: list[Job]
     ) -> tuple[Job | None, dict[str, DispatchInfo] | None]:
         if self._exceed_max_jobs(fl_ctx=fl_ctx):  # FLARE tells nobody
-            reason = f"waits: the server runs {len(self.scheduled_jobs)} jobs, its most at once"
+            reason = f"waits: the server runs {self.max_jobs} job(s), its most at once"
             for job in job_candidates:
                 if not _history(job)[-1:] or not _history(job)[-1].endswith(reason):
                     self._update_schedule_history(job, reason, fl_ctx)
@@ -101,8 +101,10 @@ class QueueingScheduler(DefaultJobScheduler):
                 return SCHEDULE_RESULT_NO_RESOURCE, None, f"waits behind job {ahead}"
         connected = {client.name for client in fl_ctx.get_engine().get_clients()}
         missing = sorted(sites - connected)
-        waited = time.monotonic() - self._first_seen.setdefault(job.job_id, time.monotonic())
-        if missing and waited < self.patience:
+        now = time.monotonic()
+        patient = now - self._first_seen.setdefault(job.job_id, now) < self.patience
+        if missing and (patient or len(sites) - len(missing) < max(job.min_sites or 0, 1)):
+            self._waiting.pop(job.job_id, None)
             return SCHEDULE_RESULT_NO_RESOURCE, None, f"waits for sites that are not connected: {', '.join(missing)}"
         result, dispatch, reason = super()._try_job(job, fl_ctx)
         checks = fl_ctx.get_prop(FLContextKey.RESOURCE_CHECK_RESULT) or {}
@@ -113,7 +115,7 @@ class QueueingScheduler(DefaultJobScheduler):
             wait = "waits for busy sites: "
             wait += "; ".join(f"{site} ({why.removeprefix(BUSY)})" for site, why in sorted(busy.items()))
             self._waiting[job.job_id] = sites
-        elif silent and waited < self.patience:
+        elif silent and patient:
             wait = f"waits for sites that do not answer: {', '.join(silent)}"
         if wait:
             if result == SCHEDULE_RESULT_OK:  # otherwise FLARE gave the other sites' slots back already

@@ -1,0 +1,101 @@
+"""Which start of a kit may register while the server knows another one."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from nvflare.apis.client import Client
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.fl_exception import NotAuthenticated
+from nvflare.fuel.f3.cellnet.core_cell import make_reply
+from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
+
+from fedward.flare.kit_lock import INSTANCE
+from fedward.flare.registration import RegistrationGuard
+
+FIRST = {"start": "1", "lock": "a:1:1", "host": "first-host", "folder": "/kit"}
+AGAIN = {**FIRST, "start": "2"}
+COPY = {"start": "3", "lock": "b:1:1", "host": "second-host", "folder": "/copy"}
+
+
+class Server:
+    """A server that knows its clients as FLARE's does: by name, with the time it last heard of them."""
+
+    def __init__(self):
+        self.clients = {}
+        self.filters = []
+        core = SimpleNamespace(add_outgoing_reply_filter=lambda channel, topic, function: self.filters.append(function))
+        self.engine = SimpleNamespace(
+            client_manager=SimpleNamespace(name_to_clients=self.clients),
+            get_cell=lambda: SimpleNamespace(core_cell=core),
+        )
+        self.guard = RegistrationGuard(alive_seconds=25.0)
+        self.fire(EventType.SYSTEM_START)
+
+    def fire(self, event, instance=None):
+        context, peer = FLContext(), FLContext()
+        context.put(ReservedKey.ENGINE, self.engine, private=True, sticky=False)
+        peer.put(ReservedKey.IDENTITY_NAME, "hospital-01", private=False, sticky=False)
+        if instance is not None:
+            peer.set_prop(INSTANCE, instance, private=False, sticky=False)
+        context.set_peer_context(peer)
+        self.guard.handle_event(event, context)
+
+    def register(self, instance, silent=0.0):
+        self.fire(EventType.CLIENT_REGISTER_RECEIVED, instance)
+        client = Client("hospital-01", "token")
+        client.last_connect_time = time.time() - silent
+        self.clients["hospital-01"] = client
+        self.fire(EventType.CLIENT_REGISTER_PROCESSED, instance)
+
+    def told(self):
+        reply = make_reply(ReturnCode.UNAUTHENTICATED, "register_client unauthenticated")
+        reply.set_header(MessageHeaderKey.DESTINATION, "hospital-01")
+        self.filters[0](reply)
+        return reply.get_header(MessageHeaderKey.ERROR)
+
+
+def test_a_second_start_is_refused_while_the_first_is_alive_and_told_why():
+    server = Server()
+    server.register(FIRST)
+    with pytest.raises(NotAuthenticated):
+        server.register(COPY)
+    assert "hospital-01 is connected already, from first-host, folder /kit" in server.told()
+    assert server.told() == "register_client unauthenticated"  # of another refusal, FLARE's own words
+
+
+def test_a_restart_of_the_same_kit_is_let_in_at_once():
+    server = Server()
+    server.register(FIRST)
+    server.register(AGAIN)
+    with pytest.raises(NotAuthenticated):
+        server.register(COPY)
+
+
+def test_a_kit_that_moved_is_let_in_once_the_former_is_silent():
+    server = Server()
+    server.register(FIRST, silent=26.0)
+    server.register(COPY)
+    with pytest.raises(NotAuthenticated, match="second-host"):
+        server.register(AGAIN)
+
+
+def test_after_a_restart_of_the_server_the_reports_tell_who_is_who():
+    server = Server()
+    server.register(FIRST)
+    server.guard = RegistrationGuard(alive_seconds=25.0)
+    server.fire(EventType.CLIENT_HEARTBEAT_RECEIVED, FIRST)
+    server.fire(EventType.CLIENT_HEARTBEAT_RECEIVED, COPY)  # does not take the place of the first
+    server.register(AGAIN)
+    with pytest.raises(NotAuthenticated):
+        server.register(COPY)
+
+
+@pytest.mark.parametrize("instance", [None, {}, {"lock": ""}, "text"])
+def test_a_client_that_does_not_say_who_it_is_takes_no_place(instance):
+    server = Server()
+    server.register(instance)
+    with pytest.raises(NotAuthenticated):
+        server.register(instance)
