@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs", "jobs", "benchmarks", "provisioning", "workspace_templates")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
 FLARE_OPTIONS = {"--export", "--export-dir"}  # taken by FLARE itself, see job_command
-OTHER_PROGRAMS = ("nvflare ", "git ", "pip ", "source ", "cd ", "make ", "import ", "rounds ", "weights ")
+OTHER_PROGRAMS = (
+    *("nvflare ", "git ", "pip ", "source ", "cd ", "make ", "import ", "rounds ", "weights "),
+    *("openssl ", "sha256sum ", "docker ", "kubectl ", "helm ", "systemctl ", "journalctl ", "useradd "),
+)
 MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|root|work|tmp|Users|mnt)/")
 
 

@@ -11,6 +11,7 @@ from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
 from nvflare.lighter.utils import Identity, generate_cert, generate_keys, serialize_cert, sign_folders
 
 from fedward.flare.recipe import export_job
+from fedward.kits.templates import template
 
 PEOPLE = {"lead@c.org": ("c", "lead"), "member@c.org": ("c", "member"), "hospital-01": ("one", None)}
 SITES = ["hospital-01", "hospital-02"]
@@ -53,6 +54,7 @@ class Consortium:
         shutil.copy(self.root / "rootCA.crt", kit / "startup" / "rootCA.pem")
         (kit / "local" / "network.json").write_text(json.dumps(NETWORK))
         (kit / "local" / "fedward.yml").write_text(yaml.safe_dump(values))
+        shutil.copy(template("hospital", "privacy.json"), kit / "local")
         return kit
 
     def export(self, folder: Path, **changes: Any) -> Path:

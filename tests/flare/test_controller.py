@@ -1,5 +1,6 @@
 """The controller against sites that answer, fail, keep silent or talk nonsense. No simulator and no training."""
 
+import json
 import time
 
 import numpy as np
@@ -352,3 +353,15 @@ def test_a_site_that_dies_while_the_round_runs_is_not_waited_for(tmp_path):
     assert "its connection was lost" in network.records[0]["missing"]["hospital-03"]
     assert network.records[1]["missing"] == {"hospital-03": "not connected"}
     assert sum(record["seconds"] for record in network.records) < 20  # of a deadline of 30 s a round
+
+
+def test_a_site_that_did_not_take_the_job_is_not_waited_for(tmp_path):
+    network = FakeNetwork(tmp_path, tiny_settings(min_sites=2), dict.fromkeys(SITES, works))
+    refusals = {"hospital-02": "study 'run' is not approved at hospital-02"}
+    (tmp_path / "job").mkdir(exist_ok=True)
+    (tmp_path / "job" / "refusals.json").write_text(json.dumps(refusals))
+    network.run()
+    assert network.state["state"] == "finished"
+    for record in network.records:
+        assert record["missing"] == {"hospital-02": "did not take the job: study 'run' is not approved at hospital-02"}
+        assert sorted(record["answers"]) == ["hospital-01", "hospital-03"]

@@ -107,10 +107,11 @@ def test_tightening_is_fine_and_named(kits, name, change, text):
     assert any(text in one.text and one.text.startswith("stricter") for one in findings), findings
 
 
-def test_a_deployed_kits_launcher_is_a_warning(kits):
+def test_another_launcher_is_a_problem(kits):
+    """That of a kit which nvflare deploy prepared is a warning: see tests/provisioning/test_deploy.py."""
     edit(kits / "hospital-01/local/resources.json", lambda v: component(v, "process_launcher").update(path="a.Docker"))
     (finding,) = [one for one in check(kits / "hospital-01") if one.level != "ok"]
-    assert finding.level == "warning"
+    assert finding.level == "problem"
     assert "a.Docker" in finding.text
 
 

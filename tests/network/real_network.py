@@ -139,5 +139,6 @@ class Network:
 
     def copy_kit(self, name: str, target: Path) -> Path:
         """A copy of a kit as it was handed out: without what its running process has written."""
-        shutil.copytree(self.kit(name), target, ignore=shutil.ignore_patterns("*.fl", "*.txt", "*.lock", "store", "runs"))
+        written = shutil.ignore_patterns("*.fl", "*.txt", "*.lock", "store", "runs")
+        shutil.copytree(self.kit(name), target, ignore=written)
         return target

@@ -1,4 +1,4 @@
-"""The whole path on a real network of ten hospitals: provision, start, submit, three rounds, download, compare, stop."""
+"""The whole path on a real network of ten hospitals: provision, start, submit, train, download, compare, stop."""
 
 import os
 import re
@@ -86,10 +86,7 @@ def test_a_finished_run_is_not_made_again(run, network):
 def test_nothing_is_written_outside_the_network(network):
     """FLARE's defaults put jobs and snapshots of every project under /tmp/nvflare."""
     opened = {
-        Path(file.path)
-        for process in network.processes().values()
-        for file in process.open_files()
-        if file.mode != "r"
+        Path(file.path) for process in network.processes().values() for file in process.open_files() if file.mode != "r"
     }
     assert opened  # logs, at least
     assert [path for path in opened if not path.is_relative_to(network.root)] == []

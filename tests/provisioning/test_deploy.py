@@ -217,7 +217,6 @@ def test_helm_values_name_our_image_volume_and_user(kit):
     assert values["securityContext"]["runAsNonRoot"] is True
 
 
-@pytest.mark.xfail(strict=True, reason="check-kit calls a launcher that nvflare deploy replaced a missing component")
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_check_kit_accepts_flares_launcher_in_the_place_of_ours(kit, runtime):
     prepared, _ = deploy(kit, runtime)

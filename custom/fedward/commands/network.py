@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from fedward.kits.one_machine import Processes
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
-CONNECT_SECONDS = 180.0
-LEAD, ADMIN = "lead", "project_admin"
 
 
 @click.group("network")
@@ -45,31 +47,14 @@ def start(context: click.Context, network: Path, sites: Path | None, project: Pa
 
     Each start runs the kit's own start.sh, so fedward check-kit decides whether a site may start.
     """
-    from fedward.errors import FedwardError
-    from fedward.kits.one_machine import Processes, check_port_free, fill_in, provision, server_kit
-    from fedward.simulation import find_sites, threads_per_site
+    from fedward.kits.one_machine import LEAD
+    from fedward.local_network import start_network
+    from fedward.simulation import find_sites
 
     begin = time.monotonic()
-    processes = Processes(network)
-    if processes.alive():
-        raise FedwardError(f"the network in {network} runs already: fedward network status, or stop")
-    if sites is None:
-        sites = _phantom_sites(context, network)
+    sites = sites or _phantom_sites(context, network)
     hospitals = find_sites(sites)
-    kits = provision(network, project.resolve(), port)
-    if astray := [name for name in hospitals if not (kits / name).is_dir()]:
-        raise FedwardError(f"{project} defines no {', '.join(astray)}, which {sites} holds")
-    check_port_free(kits)
-    fill_in(kits, sites, hospitals, network, threads_per_site(len(hospitals)))
-    _name_people(network, kits)
-    try:
-        for name in (server_kit(kits).name, *hospitals):
-            processes.start(kits / name)
-        click.echo(f"Started the server and {len(hospitals)} hospitals; waiting until they are connected")
-        _wait(network, processes, set(hospitals))
-    except BaseException:
-        processes.stop()
-        raise
+    processes = start_network(network, sites, hospitals, project.resolve(), port, say=click.echo)
     click.echo(f"All {len(hospitals)} hospitals are connected after {time.monotonic() - begin:.0f} s.")
     _show(network, processes)
     click.echo(f"Submit with the kit of the lead: {network / LEAD}")
@@ -106,53 +91,14 @@ def _phantom_sites(context: click.Context, network: Path) -> Path:
     return sites
 
 
-def _name_people(network: Path, kits: Path) -> None:
-    """NETWORK/lead and NETWORK/project_admin: short names for the first kit of each role."""
-    from fedward.kits.kit import open_kit
-
-    people = open_kit(kits / next(p.name for p in sorted(kits.iterdir()) if "@" in p.name)).network.users
-    for role in (LEAD, ADMIN):
-        names = sorted(name for name, user in people.items() if user["role"] == role)
-        link = network / role
-        if names and not link.is_symlink():
-            preferred = next((name for name in names if name.startswith(f"{role}@")), names[0])
-            link.symlink_to((kits / preferred).resolve())
-
-
-def _wait(network: Path, processes: "Processes", hospitals: set[str]) -> None:  # type: ignore[name-defined]  # noqa: F821
-    from fedward.errors import FedwardError
-    from fedward.flare.session import connect
-    from fedward.kits.kit import open_kit
-
-    end = time.monotonic() + CONNECT_SECONDS
-    seen: set[str] = set()
-    while time.monotonic() < end:
-        if dead := processes.dead():
-            raise FedwardError("the network did not start\n" + "\n".join(dead))
-        try:
-            with connect(open_kit(network / ADMIN)) as connection:
-                while time.monotonic() < end and not processes.dead():
-                    seen = connection.sites()
-                    if hospitals <= seen:
-                        return
-                    time.sleep(0.5)
-        except FedwardError as error:
-            last = error
-            time.sleep(0.5)
-    missing = ", ".join(sorted(hospitals - seen)) or str(last)
-    raise FedwardError(
-        f"not connected after {CONNECT_SECONDS:.0f} s: {missing}; see console.txt and log.txt in the kits"
-    )
-
-
-def _show(network: Path, processes: "Processes") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _show(network: Path, processes: "Processes") -> None:
     from rich.console import Console
     from rich.table import Table
 
     from fedward.errors import FedwardError
     from fedward.flare.session import connect
     from fedward.kits.kit import open_kit
-    from fedward.kits.one_machine import memory_gib
+    from fedward.kits.one_machine import ADMIN, memory_gib
 
     alive = processes.alive()
     try:

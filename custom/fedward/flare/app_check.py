@@ -12,6 +12,7 @@ from nvflare.private.fed.app.fl_app_validator import FLAppValidator
 from nvflare.private.fed.utils.app_authz import AppAuthzService
 
 from fedward.errors import FedwardError
+from fedward.flare.privacy_check import check_privacy
 from fedward.flare.signatures import check_may_submit, signers
 from fedward.kits.job_app import read_app
 from fedward.kits.job_check import SERVER, check_network, check_server, check_site
@@ -58,6 +59,12 @@ class AppCheck(AppValidator, FLComponent):
         return "", {}
 
 
+def _check_privacy(site: str, path: Path) -> None:
+    """FLARE reads the list of what may leave anew for every job, so it is checked for every job."""
+    if not path.is_file() or check_privacy(path):
+        raise FedwardError(f"{site} cannot use its privacy.json: ask its IT to run fedward check-kit")
+
+
 def _check(folder: Path) -> None:
     site, kit = folder.name.removeprefix(APP_PREFIX), folder.parents[1]
     if site == folder.name:
@@ -74,5 +81,6 @@ def _check(folder: Path) -> None:
         check_server(settings, config)
     else:  # which other sites there are is the server's business: a new one must not change every hospital's kit
         check_site(settings, site, config)
+        _check_privacy(site, kit / "local" / "privacy.json")
         for person in people:
             check_may_submit(person, site)

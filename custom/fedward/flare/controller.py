@@ -22,11 +22,11 @@ from fedward.flare.analytics import send_record
 from fedward.flare.arguments import checked_settings, checked_text
 from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.progress import asks_for_progress, tell_progress
-from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, SITE_RETURNED, TRAIN, VALIDATE
+from fedward.flare.tasks import ERROR, FINGERPRINT, REFUSALS_FILE, REPORT, SITE_RETURNED, TRAIN, VALIDATE
 from fedward.machine import machine, versions
 from fedward.rounds.federation import TRAINING, VALIDATION, Federation
 from fedward.rounds.record import Record, read_records
-from fedward.rounds.run_folder import RunFolder, write_json
+from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.rounds.site_report import Report
 from fedward.rounds.spool import Spool
 from fedward.settings import RunSettings
@@ -140,6 +140,7 @@ class RoundController(ModelController):
         """One round, from asking to its record; None where the job was aborted."""
         with self._lock:
             current = self.federation.open(kind)
+        self._drop_refusing()
         targets = sorted(current.asked - self._drop_disconnected("not connected"))
         if targets and self.federation.decide().action == "wait":
             self.send_model(
@@ -174,6 +175,16 @@ class RoundController(ModelController):
             record = self.federation.close(outcome)
         send_record(self, record, self.fl_ctx)
         return record
+
+    def _drop_refusing(self) -> None:
+        """Sites that did not take the job at its deployment answer nothing; their reasons were left in a file."""
+        path = Path(self.get_run_dir()) / REFUSALS_FILE
+        if path.is_file():
+            with self._lock:
+                asked = self.federation.round.asked
+                for site, reason in sorted(read_json(path).items()):
+                    if site in asked:
+                        self.federation.fail(site, f"did not take the job: {reason}"[:MAX_REASON])
 
     def _drop_disconnected(self, reason: str) -> set[str]:
         """Wait no more for sites that FLARE counts as gone; returns them."""

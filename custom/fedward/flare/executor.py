@@ -15,7 +15,7 @@ from nvflare.security.logging import secure_format_exception
 
 from fedward.errors import FedwardError
 from fedward.flare.arguments import checked_settings
-from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, TRAIN, VALIDATE
+from fedward.flare.tasks import ERROR, ERROR_KIND, FINGERPRINT, REPORT, TRAIN, VALIDATE
 from fedward.settings import RunSettings
 from fedward.site_config import FILE_NAME, read_site_config
 
@@ -41,13 +41,15 @@ class TrainingExecutor(Executor):
         try:
             return self._execute(task_name, shareable, fl_ctx)
         except FedwardError as error:
-            message = str(error)
+            kind, message = type(error).__name__, str(error)
             self.log_error(fl_ctx, message)
         except Exception as error:
+            kind = type(error).__name__
             message = f"unexpected error in {task_name}: {secure_format_exception(error)} (see this site's log)"
             self.log_exception(fl_ctx, message)
         reply = make_reply(ReturnCode.EXECUTION_EXCEPTION)
         reply.set_header(ERROR, message)
+        reply.set_header(ERROR_KIND, kind)  # where the site's list of what may leave keeps the sentence back
         return reply
 
     def _execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext) -> Shareable:

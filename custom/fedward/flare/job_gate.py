@@ -18,6 +18,7 @@ from nvflare.security.logging import secure_format_exception
 
 from fedward.errors import FedwardError, UsageError
 from fedward.flare.signatures import signers
+from fedward.flare.tasks import REFUSALS_FILE
 from fedward.flare.uploads import limit_uploads
 from fedward.kits.job_archive import SIGNATURE_FILES, check_archive_size, read_archive
 from fedward.kits.job_check import check_job, check_server, refusals
@@ -25,7 +26,6 @@ from fedward.kits.kit import NETWORK_FILE, read_network
 from fedward.rounds.run_folder import write_json
 from fedward.site_config import FILE_NAME, read_site_config
 
-REFUSALS_FILE = "refusals.json"  # in the job's run folder at the server: site -> reason
 MAX_REASON = 1000
 
 

@@ -19,7 +19,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.security.logging import secure_format_exception
 
 from fedward.errors import FedwardError
-from fedward.flare.tasks import ERROR, REPORT
+from fedward.flare.tasks import ERROR, ERROR_KIND, REPORT
 from fedward.kits.leaving import (
     Layout,
     error_text,
@@ -31,7 +31,6 @@ from fedward.kits.leaving import (
 )
 from fedward.kits.leaving_list import AGREED_WARNINGS, ERROR_CLASSES, Rules, read_rules
 
-ERROR_KIND = "fedward_error_kind"  # header: the name of the error's class
 FEATURES = "fedward_features"
 RECEIVED = "fedward_received"  # private property of the task's context
 CODES = frozenset(value for name, value in vars(ReturnCode).items() if name.isupper())

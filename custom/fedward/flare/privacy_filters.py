@@ -20,8 +20,8 @@ from nvflare.app_common.filters.percentile_privacy import PercentilePrivacy
 from nvflare.app_common.filters.svt_privacy import SVTPrivacy
 
 from fedward.errors import FedwardError, UsageError
-from fedward.flare.leaving import ERROR_KIND, Received, received_model
-from fedward.flare.tasks import ERROR
+from fedward.flare.leaving import Received, received_model
+from fedward.flare.tasks import ERROR, ERROR_KIND
 from fedward.kits.differential_privacy import (
     Parameters,
     check_settings,

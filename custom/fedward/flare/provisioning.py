@@ -14,28 +14,40 @@ from typing import Any
 import nvflare
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificate
-from nvflare.lighter.constants import CtxKey, ParticipantType, PropKey
+from nvflare.lighter.constants import CtxKey, ParticipantType, PropKey, ProvisionMode
 from nvflare.lighter.entity import Participant, Project
 from nvflare.lighter.spec import Builder, ProvisionContext
 
 import fedward
 from fedward.flare.components import class_allow_list
 from fedward.kits.templates import deep_merge
-from fedward.rounds.run_folder import write_bytes, write_json
+from fedward.rounds.run_folder import read_json, write_bytes, write_json
 
 COORDINATOR = "coordinator"
 
 
 class KitBuilder(Builder):
-    """Lays `workspace_templates/{hospital,server}` into the kits, with the facts of the network beside them."""
+    """Lays `workspace_templates/{hospital,server}` into the kits, with the facts of the network beside them.
+
+    `network` is the lead's network.json, for a hospital that makes its own kit (`nvflare package`) and so knows no
+    project file. The server is a mere placeholder there, without certificates.
+    """
+
+    def __init__(self, network: str = "") -> None:
+        self.network = network
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
-        facts = network_facts(project, ctx)
+        facts = read_json(Path(self.network)) if self.network else network_facts(project, ctx)
         for participant in project.get_all_participants():
+            if not (Path(ctx.get_kit_dir(participant)) / "rootCA.pem").is_file():
+                continue
             local = Path(ctx.get_local_dir(participant))
             write_json(local / "network.json", facts)
             if participant.type in (ParticipantType.SERVER, ParticipantType.CLIENT):
                 _complete(participant, local, Path(ctx.get_kit_dir(participant)), facts)
+                if ctx.get_provision_mode() == ProvisionMode.POC and participant.type == ParticipantType.SERVER:
+                    # nvflare poc writes resources.json anew from this one, with stores in the POC's folder
+                    shutil.copy(local / "resources.json", local / "resources.json.default")
 
 
 def network_facts(project: Project, ctx: ProvisionContext) -> dict[str, Any]:

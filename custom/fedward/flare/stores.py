@@ -1,7 +1,8 @@
 """Where a server keeps submitted jobs and snapshots: in its kit's folder, never under /tmp, wherever the kit lies.
 
 FLARE wants absolute paths in resources.json, which provisioning cannot know. Its server processes change into the
-kit's folder before they build components, so a path relative to it is made absolute here.
+kit's folder before they build components, so a path relative to it is made absolute here. The arguments have FLARE's
+names: `nvflare poc` and `nvflare deploy` put absolute paths into them.
 """
 
 import os
@@ -26,14 +27,14 @@ def kit_folder(folder: str) -> str:
 
 
 class KitJobManager(SimpleJobDefManager):
-    """FLARE's job manager with its jobs in `folder` of the kit."""
+    """FLARE's job manager with its jobs in `uri_root`, a folder of the kit."""
 
-    def __init__(self, folder: str, job_store_id: str = "job_store"):
-        super().__init__(uri_root=kit_folder(folder), job_store_id=job_store_id)
+    def __init__(self, uri_root: str, job_store_id: str = "job_store"):
+        super().__init__(uri_root=kit_folder(uri_root), job_store_id=job_store_id)
 
 
 class KitStorage(FilesystemStorage):
-    """FLARE's file storage rooted in `folder` of the kit."""
+    """FLARE's file storage in `root_dir`, a folder of the kit."""
 
-    def __init__(self, folder: str, uri_root: str = "/"):
-        super().__init__(root_dir=kit_folder(folder), uri_root=uri_root)
+    def __init__(self, root_dir: str, uri_root: str = "/"):
+        super().__init__(root_dir=kit_folder(root_dir), uri_root=uri_root)

@@ -90,7 +90,8 @@ def open_kit(path: Path | str) -> Kit:
         values = read_json(config)
         if role == "admin":
             admin = values["admin"]
-            name, scheme = str(admin["username"]), str(admin.get("scheme", "grpc"))
+            name = str(admin["username"]) or _common_name(root / "startup" / "client.crt")  # a POC's kit leaves it out
+            scheme = str(admin.get("scheme", "grpc"))
             host, port = str(admin["host"]), int(admin["port"])
         else:
             service = values["servers"][0]["service"]
@@ -105,6 +106,14 @@ def open_kit(path: Path | str) -> Kit:
             "files in startup/ are never edited"
         ) from error
     return Kit(root, role, name, network, host, port, scheme)
+
+
+def _common_name(certificate: Path) -> str:
+    from cryptography.x509 import load_pem_x509_certificate
+    from cryptography.x509.oid import NameOID
+
+    subject = load_pem_x509_certificate(certificate.read_bytes()).subject
+    return str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 def _role(root: Path) -> Role:

@@ -7,6 +7,7 @@ NETWORK/processes.json           what is running: name, pid and the time it was 
 """
 
 import contextlib
+import os
 import shlex
 import shutil
 import socket
@@ -25,6 +26,7 @@ from fedward.kits.kit import open_kit
 from fedward.rounds.run_folder import read_json, write_bytes, write_json
 from fedward.simulation import CACHE, SERVER_SITE
 
+LEAD, ADMIN = "lead", "project_admin"
 STOP_SECONDS = 10.0
 TAIL = 12
 
@@ -37,8 +39,11 @@ def kits_folder(network: Path) -> Path:
     return made[-1]
 
 
-def provision(network: Path, project: Path, port: int | None) -> Path:
-    """Make the kits once; a network that has them keeps them, with its certificates. Returns the folder of the kits."""
+def provision(network: Path, project: Path, port: int | None, poc: bool = False) -> Path:
+    """Make the kits once; a network that has them keeps them, with its certificates. Returns the folder of the kits.
+
+    `poc` makes them with `nvflare poc prepare` instead of `nvflare provision`; our builder works in both.
+    """
     if (network / "workspace").is_dir():
         return kits_folder(network)
     values = _project(project)
@@ -46,8 +51,18 @@ def provision(network: Path, project: Path, port: int | None) -> Path:
     if port is not None:
         server["fed_learn_port"], server["admin_port"] = port, port + 1
     write_bytes(network / "project.yml", yaml.safe_dump(values, sort_keys=False).encode())
-    command = [sys.executable, "-m", "nvflare.cli", "provision", "-p", "project.yml", "-w", "workspace"]
-    done = subprocess.run(command, cwd=network, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+    words = ["poc", "prepare", "-i", "project.yml"] if poc else ["provision", "-p", "project.yml", "-w", "workspace"]
+    here = network.resolve()
+    done = subprocess.run(
+        [sys.executable, "-m", "nvflare.cli", *words],
+        cwd=network,
+        # FLARE notes in the home folder where its POC lies, and would put the POC under /tmp
+        env={**os.environ, "NVFLARE_POC_WORKSPACE": str(here / "workspace"), "HOME": str(here)},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+    )
     if done.returncode:
         shutil.rmtree(network / "workspace", ignore_errors=True)
         raise FedwardError(f"provisioning failed: {(done.stderr or done.stdout).strip()[-1500:]}")
@@ -168,6 +183,17 @@ def _family(process: psutil.Process) -> Iterator[psutil.Process]:
 def tail(file: Path) -> str:
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     return "\n".join(lines[-TAIL:])
+
+
+def name_people(network: Path, kits: Path) -> None:
+    """NETWORK/lead and NETWORK/project_admin: short names for the first kit of each role."""
+    users = open_kit(server_kit(kits)).network.users
+    for role in (LEAD, ADMIN):
+        names = sorted(name for name, user in users.items() if user["role"] == role)
+        link = network / role
+        if names and not link.is_symlink():
+            preferred = next((name for name in names if name.startswith(f"{role}@")), names[0])
+            link.symlink_to((kits / preferred).resolve())
 
 
 def check_port_free(kits: Path) -> None:

@@ -14,7 +14,9 @@ from fedward.kits.templates import template
 from fedward.rounds.run_folder import read_json
 
 RESTORE = "restore it from the kit as it was handed out; only fedward.yml and environment.sh are a site's to edit"
-REPLACED_BY_DEPLOY = {"process_launcher", "resource_manager", "resource_consumer"}  # nvflare deploy puts in its own
+# nvflare deploy puts FLARE's own in place of these, and drops the consumer
+REPLACED_BY_DEPLOY = {"process_launcher", "resource_manager", "resource_consumer"}
+DEPLOY_LAUNCHERS = ("docker_launcher", "k8s_launcher", "slurm_launcher")
 EXTRA_RESOURCES = ("*__resources.json", "*__p_resources.json", "*__j_resources.json")  # FLARE merges them
 LEAVING_FILTER = "fedward.flare.leaving.LeavingFilter"
 
@@ -95,6 +97,7 @@ def _resources(values: dict[str, Any], base: Baseline) -> Comparison:
         looser.append(f"app_validator is {_path(values.get('app_validator')) or 'missing'}, not {_path(wanted)}")
     components = values.get("components")
     found = {str(c.get("id")): c for c in components if isinstance(c, dict)} if isinstance(components, list) else {}
+    deployed = any(_path(found.get(name)).startswith("nvflare.app_opt.job_launcher.") for name in DEPLOY_LAUNCHERS)
     for component in base.resources.get("components", []):
         name, here = component["id"], found.get(component["id"])
         if component.get("remove"):
@@ -102,7 +105,8 @@ def _resources(values: dict[str, Any], base: Baseline) -> Comparison:
                 looser.append(f"component {name} ({_path(here)}) is there")
         elif _path(here) != _path(component):
             text = f"component {name} is {_path(here) or 'missing'}, not {_path(component)}"
-            (notes if name in REPLACED_BY_DEPLOY and here else looser).append(text)
+            flares_own = not here or _path(here).startswith("nvflare.")
+            (notes if name in REPLACED_BY_DEPLOY and deployed and flares_own else looser).append(text)
         elif here and (here.get("args") or {}) != (component.get("args") or {}):
             notes.append(f"component {name} has other arguments than the template: {json.dumps(here.get('args'))}")
     return looser, notes, stricter

@@ -102,13 +102,13 @@ def check_stores(kit: Kit, resources: dict[str, Any]) -> list[Finding]:
 
 
 def store_folders(kit: Kit, resources: dict[str, Any]) -> dict[str, Path]:
-    """Where resources.json puts jobs and snapshots. Our stores name a folder of the kit, FLARE's an absolute one."""
+    """Where resources.json puts jobs and snapshots. Ours are relative to the kit, FLARE's are absolute."""
     listed = resources.get("components")
     jobs = [_args(one) for one in listed if _is(one, "job_manager")] if isinstance(listed, list) else []
     snapshots = _args(_args(resources.get("snapshot_persistor")).get("storage"))
     named = {
-        "job store": jobs[0].get("folder") or jobs[0].get("uri_root") if jobs else None,
-        "snapshot store": snapshots.get("folder") or snapshots.get("root_dir"),
+        "job store": jobs[0].get("uri_root") if jobs else None,
+        "snapshot store": snapshots.get("root_dir"),
     }
     return {name: kit.root / str(folder) for name, folder in named.items() if folder}
 

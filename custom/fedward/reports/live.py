@@ -20,9 +20,10 @@ OTHER_LINES = 8  # headings, rules and the note around the rounds and hospitals
 class LiveTable:
     """Shows each record that `add` is given; used as a context manager.
 
-    `rounds` is None where their number is not known. Cost, Dice and IoU are those of the model the round received, so the last global model has a line of its own.
-    On a terminal the latest rounds that fit are redrawn, with each hospital's last weight below; the whole table is
-    left behind at the end. Elsewhere (a pipe, a log) every record is one plain line.
+    `rounds` is None where their number is not known. Cost, Dice and IoU are those of the model the round received, so
+    the last global model has a line of its own. On a terminal the latest rounds that fit are redrawn, with each
+    hospital's last weight below; the whole table is left behind at the end. Elsewhere (a pipe, a log) every record is
+    one plain line.
     """
 
     def __init__(self, rounds: int | None, console: Console | None = None):

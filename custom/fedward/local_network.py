@@ -1,0 +1,77 @@
+"""Starts a whole network on one machine and waits until its sites are connected."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fedward.errors import FedwardError
+from fedward.kits.kit import open_kit
+from fedward.kits.one_machine import (
+    ADMIN,
+    Processes,
+    check_port_free,
+    fill_in,
+    name_people,
+    provision,
+    server_kit,
+)
+from fedward.simulation import threads_per_site
+
+CONNECT_SECONDS = 180.0
+ASK_SECONDS = 0.5
+
+
+def start_network(
+    network: Path,
+    sites_folder: Path,
+    hospitals: tuple[str, ...],
+    project: Path,
+    port: int | None,
+    poc: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Processes:
+    """Provision (once), fill in each site's own files, start the kits, wait until all hospitals are connected.
+
+    Where anything fails, what was started is ended, and FedwardError holds the end of what the kit printed.
+    """
+    processes = Processes(network)
+    if processes.alive():
+        raise FedwardError(f"the network in {network} runs already: fedward network status, or stop")
+    kits = provision(network, project, port, poc)
+    if astray := [name for name in hospitals if not (kits / name).is_dir()]:
+        raise FedwardError(f"{project} defines no {', '.join(astray)}, which {sites_folder} holds")
+    check_port_free(kits)
+    fill_in(kits, sites_folder, hospitals, network, threads_per_site(len(hospitals)))
+    name_people(network, kits)
+    try:
+        for name in (server_kit(kits).name, *hospitals):
+            processes.start(kits / name)
+        say(f"Started the server and {len(hospitals)} hospitals; waiting until they are connected")
+        _wait(network, processes, set(hospitals))
+    except BaseException:
+        processes.stop()
+        raise
+    return processes
+
+
+def _wait(network: Path, processes: Processes, hospitals: set[str]) -> None:
+    from fedward.flare.session import connect
+
+    end = time.monotonic() + CONNECT_SECONDS
+    seen: set[str] = set()
+    reason = ""
+    while time.monotonic() < end:
+        if dead := processes.dead():
+            raise FedwardError("the network did not start\n" + "\n".join(dead))
+        try:
+            with connect(open_kit(network / ADMIN)) as connection:
+                while time.monotonic() < end and not processes.dead():
+                    seen = connection.sites()
+                    if hospitals <= seen:
+                        return
+                    time.sleep(ASK_SECONDS)
+        except FedwardError as error:
+            reason = str(error)
+            time.sleep(ASK_SECONDS)
+    missing = ", ".join(sorted(hospitals - seen)) if seen else reason
+    raise FedwardError(f"not connected after {CONNECT_SECONDS:.0f} s: {missing}; see console.txt in the kits")
