@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo wheelhouse test test-all lint clean
+.PHONY: help venv demo network network-stop provision wheelhouse test test-slow test-all lint clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -20,14 +20,25 @@ $(STAMP): pyproject.toml requirements.lock
 demo: venv  ## ten phantom hospitals train a U-Net with DCEW in the FLARE simulator
 	$(BIN)/fedward demo
 
+network: venv  ## server and ten phantom hospitals with mutual TLS on this machine, in ./network
+	$(BIN)/fedward network start
+
+network-stop: venv  ## end what make network started
+	$(BIN)/fedward network stop
+
+provision: venv  ## startup kits of provisioning/project.yml, in ./workspace
+	$(BIN)/nvflare provision -p provisioning/project.yml -w workspace
+
 wheelhouse: venv  ## dist/wheelhouse: what hospitals install without a package index (SIGNER=KIT signs it)
 	$(BIN)/python provisioning/wheelhouse.py $(SIGNER)
 
 test: venv lint  ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
 
-test-all: venv lint  ## every test
-	$(BIN)/python -m pytest -n 2
+test-slow: venv  ## the slow tests alone: attacks and faults on real networks among them
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+
+test-all: test test-slow  ## every test
 
 lint: venv  ## ruff (style and format) and mypy
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from fedward.errors import UsageError
 from fedward.kits.kit import Kit, open_kit
 from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.remote import study_sites
-from fedward.running import ENVIRONMENTS, MODES, check_out, run_and_report, run_remotely
+from fedward.running import ENVIRONMENTS, MODES, check_out, run_and_report, run_in_poc, run_remotely
 from fedward.settings import COST_SOURCES, LOSSES, OPTIMIZERS, PRECISIONS, RANDOM, SCHEDULES, RunSettings
 from fedward.simulation import find_sites, threads_per_site
 from fedward.weighting.schemes import SCHEMES
@@ -98,6 +98,12 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
             )
             click.echo(f"Report: {report}")
             return
+        if options["env"] == "poc":
+            report = run_in_poc(
+                settings, options["sites_folder"], check_out(options["out"]), options["tensorboard"], Console()
+            )
+            click.echo(f"Report: {report}")
+            return
         threads = options["threads"] or threads_per_site(1 if options["mode"] == "central" else len(settings.sites))
         report = run_and_report(
             settings,
@@ -154,7 +160,7 @@ def _settings(
         for needed in ("sites_folder", "out"):
             if options[needed] is None:
                 raise UsageError(f"--{needed.removesuffix('_folder')} is missing (see --help); --export needs none")
-        if options["starting_weights"] != RANDOM and options["env"] != "poc":
+        if options["starting_weights"] != RANDOM:
             raise UsageError("--starting-weights are registered at a server: a simulation starts from random ones")
         for meant in ("hospitals", "name"):
             if options[meant] is not None:

@@ -83,6 +83,38 @@ def run_and_report(
         return _complete(settings, mode, sites_folder, folder, device)
 
 
+def run_in_poc(
+    settings: RunSettings, sites_folder: Path, folder: RunFolder, tensorboard: bool, console: Console
+) -> Path:
+    """A run on a FLARE proof of concept of its own: kits by `nvflare poc prepare`, processes on this machine.
+
+    The kits lie in the run folder's `poc`. Its processes are ended with the run, however that ends; a failed run keeps
+    the folder for its logs.
+    """
+    from fedward.kits.kit import open_kit
+    from fedward.kits.one_machine import LEAD, PROJECT, free_port
+    from fedward.local_network import start_network
+
+    check_apart(folder.root, sites_folder)
+    with alone_in(folder.root):
+        if folder.finished():
+            raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+        _check_ready(settings, "poc", sites_folder, folder, 1, "auto")
+        fill_cache(settings, sites_folder, console)
+        place = folder.root / "poc"
+        shutil.rmtree(place / "workspace", ignore_errors=True)
+        processes = start_network(
+            place, sites_folder, settings.sites, PROJECT, free_port(), poc=True, say=console.print
+        )
+        try:
+            run_on_network(settings, open_kit(place / LEAD), folder, tensorboard, console)
+        finally:
+            processes.stop()
+        shutil.rmtree(place)
+        write_json(folder.partition, read_partition(sites_folder))
+        return _complete(settings, "federated", sites_folder, folder, "auto")
+
+
 def run_remotely(
     settings: RunSettings, kit: Kit, sites_folder: Path | None, folder: RunFolder, tensorboard: bool, console: Console
 ) -> Path:

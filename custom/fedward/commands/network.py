@@ -36,25 +36,23 @@ def network_option(function: click.decorators.FC) -> click.decorators.FC:
 @click.option(
     "--project",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("provisioning/one_machine.yml"),
-    show_default=True,
-    help="Project file.",
+    help="Project file. [default: that of provisioning/one_machine.yml]",
 )
 @click.option("--port", type=click.IntRange(1024, 65534), help="The server's port, instead of the project file's.")
 @click.pass_context
-def start(context: click.Context, network: Path, sites: Path | None, project: Path, port: int | None) -> None:
+def start(context: click.Context, network: Path, sites: Path | None, project: Path | None, port: int | None) -> None:
     """Provision (once), start server and hospitals, wait until all are connected, show them.
 
     Each start runs the kit's own start.sh, so fedward check-kit decides whether a site may start.
     """
-    from fedward.kits.one_machine import LEAD
+    from fedward.kits.one_machine import LEAD, PROJECT
     from fedward.local_network import start_network
     from fedward.simulation import find_sites
 
     begin = time.monotonic()
     sites = sites or _phantom_sites(context, network)
     hospitals = find_sites(sites)
-    processes = start_network(network, sites, hospitals, project.resolve(), port, say=click.echo)
+    processes = start_network(network, sites, hospitals, project or PROJECT, port, say=click.echo)
     click.echo(f"All {len(hospitals)} hospitals are connected after {time.monotonic() - begin:.0f} s.")
     _show(network, processes)
     click.echo(f"Submit with the kit of the lead: {network / LEAD}")

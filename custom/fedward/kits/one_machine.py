@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,9 @@ from fedward.kits.kit import open_kit
 from fedward.rounds.run_folder import read_json, write_bytes, write_json
 from fedward.simulation import CACHE, SERVER_SITE
 
+PROJECT = Path(__file__).parents[1] / "one_machine.yml"  # that of provisioning/
 LEAD, ADMIN = "lead", "project_admin"
+TEMPLATE_DATA = "/data/lgg"  # what the kits' fedward.yml says before anybody fills it in
 STOP_SECONDS = 10.0
 TAIL = 12
 
@@ -82,11 +83,21 @@ def _project(path: Path) -> dict[str, Any]:
 
 
 def fill_in(kits: Path, sites_folder: Path, hospitals: Iterable[str], network: Path, threads: int) -> None:
-    """What hospital IT would do by hand: each site's fedward.yml and environment.sh."""
+    """What hospital IT would do by hand, once: each site's fedward.yml and environment.sh. Later edits stay.
+
+    UsageError where the network was made for other images.
+    """
     root = sites_folder.resolve()
     environment = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH\n"
     for name in hospitals:
         template = yaml.safe_load((kits / name / "local" / "fedward.yml").read_text(encoding="utf-8"))
+        if template["data_sets"]["lgg"] == str(root / name):
+            continue
+        if template["data_sets"]["lgg"] != TEMPLATE_DATA:
+            raise UsageError(
+                f"{name} of {network} has its images in {template['data_sets']['lgg']}, not in {root / name}: "
+                "give the same --sites, or make another network"
+            )
         own = {
             "data_sets": {"lgg": str(root / name)},
             "cache": str(root / CACHE),
@@ -97,11 +108,13 @@ def fill_in(kits: Path, sites_folder: Path, hospitals: Iterable[str], network: P
             "studies": template["studies"],
         }
         _write_site(kits / name, own, environment)
+    (network / "runs").mkdir(exist_ok=True)
+    if str(network.resolve() / "runs") in (server_kit(kits) / "local" / "fedward.yml").read_text(encoding="utf-8"):
+        return
     server: dict[str, Any] = {"runs": str(network.resolve() / "runs"), "threads": threads}
     if (root / SERVER_SITE).is_dir():
         server["validation"] = {"lgg": str(root / SERVER_SITE)}
     _write_site(server_kit(kits), server, environment)
-    (network / "runs").mkdir(exist_ok=True)
 
 
 def server_kit(kits: Path) -> Path:
@@ -207,13 +220,15 @@ def check_port_free(kits: Path) -> None:
             )
 
 
-def wait_until(condition: Any, seconds: float, every: float = 0.3) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(every)
-    return False
+def free_port() -> int:
+    """A port that nothing listens on, nor on the next: sites and people dial different ones."""
+    for _ in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            if port < 65000 and second.connect_ex(("127.0.0.1", port + 1)):
+                return port
+    raise FedwardError("no two free ports in a row were found on this machine")
 
 
 def memory_gib(processes: Iterable[psutil.Process]) -> float:
