@@ -231,3 +231,20 @@ def test_help_names_every_choice(job):
     assert code == 0
     for word in ("dcew", "half_uniform", "server_validation", "round_start", "central", "--export-dir"):
         assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--env", "prod"], "--env prod needs --startup-kit"),
+        (["--startup-kit", "KIT"], "--startup-kit is for --env prod"),
+        (["--env", "prod", "--startup-kit", "KIT"], "KIT does not exist"),
+        (["--env", "prod", "--mode", "central", "--startup-kit", "KIT"], "KIT does not exist"),
+        (["--env", "poc", "--mode", "local"], "is a baseline on one machine"),
+        (["--starting-weights", "brain-v1", "--sites", "S", "--out", "O"], "are registered at a server"),
+    ],
+)
+def test_options_of_a_real_network(job, options, message):
+    code, shown = job(*options)
+    assert code == 2
+    assert message in shown.replace("\n", " ")

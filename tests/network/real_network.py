@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +13,13 @@ import psutil
 from fedward.errors import FedwardError
 from fedward.flare.session import connect, status
 from fedward.kits.kit import Kit, open_kit
-from fedward.kits.one_machine import Processes, kits_folder, server_kit
+from fedward.kits.one_machine import Processes, free_port, kits_folder, server_kit
 
 PROJECT = Path(__file__).parents[2] / "provisioning" / "one_machine.yml"
 JOB = Path(__file__).parents[2] / "jobs" / "lgg_segmentation" / "job.py"
 LEAD, STUDY = "lead@consortium.example", "brain-tumour"
 TINY = ["--bias-field", "none", "--image-size", "32", "--features", "2", "--rounds", "3", "--round-deadline", "120"]
 LIMIT = 120.0  # seconds until a test gives up
-
-
-def free_port() -> int:
-    """A port whose successor is free as well: sites and people dial different ones."""
-    for _ in range(50):
-        with closing(socket.socket()) as first:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with closing(socket.socket()) as second:
-                if port < 65000 and second.connect_ex(("127.0.0.1", port + 1)):
-                    return port
-    raise AssertionError("no two free ports in a row")
 
 
 def command(*arguments: object, limit: float = LIMIT, **options: Any) -> subprocess.CompletedProcess[str]:

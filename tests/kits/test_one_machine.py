@@ -1,0 +1,111 @@
+"""A network on one machine: what is started is known by pid and birth, and nothing else is ever ended."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from fedward.errors import FedwardError, UsageError
+from fedward.kits.one_machine import Processes, check_port_free, fill_in, free_port, kits_folder, provision
+from fedward.rounds.run_folder import read_json, write_json
+from fedward.site_config import read_site_config
+
+SLEEPER = "#!/bin/sh\nexec sleep 60\n"
+
+
+@pytest.fixture
+def sleeping_kit(tmp_path):
+    script = tmp_path / "kit" / "startup" / "start.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(SLEEPER)
+    script.chmod(0o755)
+    return tmp_path / "kit"
+
+
+def test_stop_ends_what_was_started(sleeping_kit, tmp_path):
+    processes = Processes(tmp_path)
+    processes.start(sleeping_kit)
+    again = Processes(tmp_path)  # another command
+    (process,) = again.alive().values()
+    assert again.stop() == ["kit"]
+    assert not process.is_running()
+    assert Processes(tmp_path).entries == []
+    assert Processes(tmp_path).stop() == []
+
+
+def test_a_number_that_is_another_process_by_now_is_left_alone(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
+        entry = {"name": "kit", "kit": str(tmp_path), "pid": stranger.pid, "created": 1.0}
+        write_json(tmp_path / "processes.json", [entry])
+        assert Processes(tmp_path).alive() == {}
+        assert Processes(tmp_path).stop() == []
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_kit_that_ended_by_itself_says_what_it_printed(sleeping_kit, tmp_path):
+    (sleeping_kit / "startup" / "start.sh").write_text("#!/bin/sh\necho 1 problem: not ready\nexit 1\n")
+    processes = Processes(tmp_path)
+    processes.start(sleeping_kit)
+    import psutil
+
+    psutil.wait_procs(
+        [psutil.Process(entry["pid"]) for entry in processes.entries if psutil.pid_exists(entry["pid"])], 10
+    )
+    assert processes.dead() == ["kit ended: 1 problem: not ready"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is missing: give a project file"),
+        ("participants: [", "is no project file"),
+        ("name: a", "is no project file"),
+        ("participants: [{name: a, type: client}]", "names no server"),
+    ],
+)
+def test_project_files_that_cannot_be_used(tmp_path, text, message):
+    project = tmp_path / "project.yml"
+    if text is not None:
+        project.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        provision(tmp_path / "network", project, None)
+
+
+def test_what_flare_says_of_a_project_file_reaches_the_user(tmp_path):
+    project = tmp_path / "project.yml"
+    project.write_text("api_version: 3\nname: n\nparticipants: [{name: 's s', type: server, org: o}]\nbuilders: []\n")
+    with pytest.raises(FedwardError, match="provisioning failed: .*s s"):
+        provision(tmp_path / "network", project, None)
+    with pytest.raises(FedwardError, match="holds no network"):
+        kits_folder(tmp_path / "network")
+
+
+def test_sites_are_filled_in_once_and_keep_later_edits(kits, tmp_path):
+    sites = tmp_path / "sites"
+    (sites / "hospital-01").mkdir(parents=True)
+    fill_in(kits, sites, ["hospital-01"], tmp_path, 1)
+    path = kits / "hospital-01" / "local" / "fedward.yml"
+    config = read_site_config(path, "hospital-01")
+    assert (config.data_sets, config.studies) == ({"lgg": sites / "hospital-01"}, ("brain-tumour",))
+    values = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**values, "min_patients": 7}))
+    fill_in(kits, sites, ["hospital-01"], tmp_path, 1)
+    assert read_site_config(path, "hospital-01").min_patients == 7
+    with pytest.raises(UsageError, match="give the same --sites, or make another network"):
+        fill_in(kits, tmp_path / "others", ["hospital-01"], tmp_path, 1)
+
+
+def test_a_taken_port_is_named(kits):
+    import json
+    import socket
+
+    port = free_port()
+    path = kits / "localhost" / "startup" / "fed_server.json"
+    values = read_json(path)
+    values["servers"][0]["service"]["target"] = f"localhost:{port}"
+    path.write_text(json.dumps(values))
+    check_port_free(kits)
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(FedwardError, match=f"port {port} is in use"):
+        check_port_free(kits)

@@ -1,0 +1,128 @@
+"""A job on a real network, as far as it goes without one: who takes part, what is shown, what is brought home."""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+import fedward.flare.session
+from fedward.errors import FedwardError, UsageError
+from fedward.kits.kit import Network
+from fedward.lgg_segmentation import SETTINGS
+from fedward.remote import JOB_FILE, find_run, run_on_network, study_sites
+from fedward.rounds.run_folder import RunFolder, read_json, write_json
+
+HOSPITALS = ("hospital-01", "hospital-02", "hospital-03")
+RECORD = {"kind": "training", "asked": list(HOSPITALS), "answers": {}, "received": None, "weights": {}, "seconds": 1.0}
+
+
+def kit(**studies):
+    network = Network(
+        "net", {"name": "s", "host": "s", "port": 1}, HOSPITALS, "coordinator", {}, studies, {}, "0", "0", "0"
+    )
+    return SimpleNamespace(network=network, host="s", port=1, root="KIT")
+
+
+def test_the_sites_of_a_run_are_the_hospitals_of_its_study():
+    studies = {"brain": {"sites": ["hospital-03", "hospital-01", "coordinator"], "admins": []}}
+    assert study_sites(kit(**studies), "brain") == ("hospital-01", "hospital-03")
+    assert study_sites(kit(), "anything") == HOSPITALS
+    with pytest.raises(UsageError, match="study 'heart' is unknown to net: --study is one of brain"):
+        study_sites(kit(**studies), "heart")
+
+
+class FakeServer:
+    """A server whose job goes through `states`, one a question; at the end it leaves `run`."""
+
+    def __init__(self, states, run, details=()):
+        self.states, self.run, self.details = list(states), run, list(details)
+        self.submitted = []
+
+    def submit(self, job):
+        assert (job / "meta.json").is_file()
+        self.submitted.append(job.name)
+        return f"job-{len(self.submitted)}"
+
+    def meta(self, job_id):
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if isinstance(state, BaseException):
+            raise state
+        return {"status": state, "job_deploy_detail": self.details, "schedule_history": ["now: waits for hospital-02"]}
+
+    def records(self, job_id):
+        return [{**RECORD, "round": 1}]
+
+    def download(self, job_id, folder):
+        if self.run is not None:
+            place = folder / job_id / "workspace" / "run"
+            write_json(place / "run.json", self.run)
+            (place / "rounds.jsonl").write_text("")
+        (folder / job_id).mkdir(exist_ok=True)
+        return folder / job_id
+
+
+@pytest.fixture
+def go(monkeypatch, tmp_path):
+    monkeypatch.setattr("fedward.remote.POLL_SECONDS", 0.0)
+    console = Console(record=True, width=200, force_terminal=False, quiet=False)
+
+    def run(server):
+        @contextmanager
+        def connect(kit, study):
+            yield server
+
+        monkeypatch.setattr(fedward.flare.session, "connect", connect)
+        folder = RunFolder(tmp_path / "run")
+        folder.root.mkdir(exist_ok=True)
+        run_on_network(SETTINGS, kit(), folder, False, console)
+        return folder
+
+    run.console = console
+    run.folder = RunFolder(tmp_path / "run")
+    return run
+
+
+def test_a_run_is_followed_and_brought_home(go):
+    folder = go(FakeServer(["SUBMITTED", "RUNNING", "FINISHED:COMPLETED"], {"state": "finished"}))
+    assert read_json(folder.run)["state"] == "finished"
+    shown = go.console.export_text()
+    assert "Submitted job job-1" in shown
+    assert "SUBMITTED now: waits for hospital-02" in shown
+    assert "round 1/25" in shown
+    assert "FINISHED:COMPLETED" in shown
+
+
+def test_a_run_that_failed_says_the_runs_own_reason(go):
+    run = {"state": "failed", "error": {"message": "round 2: only 1 of 2 sites", "site": None}}
+    with pytest.raises(FedwardError, match="job job-1 failed: round 2: only 1 of 2 sites"):
+        go(FakeServer(["FINISHED:EXECUTION_EXCEPTION"], run))
+
+
+def test_a_job_that_never_ran_says_which_site_refused_it(go):
+    with pytest.raises(FedwardError, match="without a run folder: hospital-02: study 'x' is not approved"):
+        go(FakeServer(["FINISHED:FAILED_TO_RUN"], None, ["server: OK", "hospital-02: study 'x' is not approved"]))
+
+
+def test_an_interrupted_watch_goes_on_with_the_same_job(go):
+    server = FakeServer(["RUNNING", KeyboardInterrupt(), "FINISHED:COMPLETED"], {"state": "finished"})
+    with pytest.raises(KeyboardInterrupt):
+        go(server)
+    assert "The job goes on without this command" in go.console.export_text()
+    assert read_json(go.folder.root / JOB_FILE)["job"] == "job-1"
+    go(server)
+    assert server.submitted == [SETTINGS.name]
+    assert "Going on with job job-1" in go.console.export_text()
+
+
+def test_a_run_that_ended_is_submitted_anew(go):
+    failed = {"state": "failed", "error": None}
+    server = FakeServer(["FINISHED:EXECUTION_EXCEPTION"], failed)
+    for number in (1, 2):
+        with pytest.raises(FedwardError, match=f"job job-{number} failed"):
+            go(server)
+
+
+def test_a_download_without_a_run(tmp_path):
+    with pytest.raises(FedwardError, match="holds no run folder"):
+        find_run(tmp_path)
