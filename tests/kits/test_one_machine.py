@@ -1,8 +1,11 @@
 """A network on one machine: what is started is known by pid and birth, and nothing else is ever ended."""
 
+import json
+import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 import yaml
 
@@ -48,11 +51,7 @@ def test_a_kit_that_ended_by_itself_says_what_it_printed(sleeping_kit, tmp_path)
     (sleeping_kit / "startup" / "start.sh").write_text("#!/bin/sh\necho 1 problem: not ready\nexit 1\n")
     processes = Processes(tmp_path)
     processes.start(sleeping_kit)
-    import psutil
-
-    psutil.wait_procs(
-        [psutil.Process(entry["pid"]) for entry in processes.entries if psutil.pid_exists(entry["pid"])], 10
-    )
+    psutil.wait_procs([psutil.Process(processes.entries[0]["pid"])], timeout=10)
     assert processes.dead() == ["kit ended: 1 problem: not ready"]
 
 
@@ -76,7 +75,7 @@ def test_project_files_that_cannot_be_used(tmp_path, text, message):
 def test_what_flare_says_of_a_project_file_reaches_the_user(tmp_path):
     project = tmp_path / "project.yml"
     project.write_text("api_version: 3\nname: n\nparticipants: [{name: 's s', type: server, org: o}]\nbuilders: []\n")
-    with pytest.raises(FedwardError, match="provisioning failed: .*s s"):
+    with pytest.raises(FedwardError, match=r"provisioning failed: .*s s"):
         provision(tmp_path / "network", project, None)
     with pytest.raises(FedwardError, match="holds no network"):
         kits_folder(tmp_path / "network")
@@ -98,9 +97,6 @@ def test_sites_are_filled_in_once_and_keep_later_edits(kits, tmp_path):
 
 
 def test_a_taken_port_is_named(kits):
-    import json
-    import socket
-
     port = free_port()
     path = kits / "localhost" / "startup" / "fed_server.json"
     values = read_json(path)
