@@ -4,8 +4,8 @@ import json
 import socket
 import subprocess
 import sys
+import time
 
-import psutil
 import pytest
 import yaml
 
@@ -51,7 +51,9 @@ def test_a_kit_that_ended_by_itself_says_what_it_printed(sleeping_kit, tmp_path)
     (sleeping_kit / "startup" / "start.sh").write_text("#!/bin/sh\necho 1 problem: not ready\nexit 1\n")
     processes = Processes(tmp_path)
     processes.start(sleeping_kit)
-    psutil.wait_procs([psutil.Process(processes.entries[0]["pid"])], timeout=10)
+    end = time.monotonic() + 10
+    while not processes.dead() and time.monotonic() < end:
+        time.sleep(0.05)
     assert processes.dead() == ["kit ended: 1 problem: not ready"]
 
 
