@@ -41,7 +41,7 @@ class KitGuard(FLComponent):
         except Exception as error:  # what FLARE would swallow must refuse, too
             reason = f"the files of {kit} cannot be checked ({error}): run: fedward check-kit {kit}"
         if reason:
-            _end_start_script(root)
+            end_start_script(root)
             print(f"fedward refuses to start: {reason}", file=sys.stderr, flush=True)
             with contextlib.suppress(Exception):  # at once: sites must not land on a server that ends in seconds
                 fl_ctx.get_prop(FLContextKey.SITE_OBJ).cell.stop()
@@ -92,7 +92,7 @@ def _others(port: int) -> list[int | None]:
     return others
 
 
-def _end_start_script(root: Path) -> None:
+def end_start_script(root: Path) -> None:
     """sub_start.sh would start the process again, five times; this file is how FLARE tells it to end."""
     if (root / "daemon_pid.fl").is_file():
         (root / "shutdown.fl").touch()

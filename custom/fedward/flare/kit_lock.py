@@ -10,6 +10,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 
 from fedward.errors import FedwardError
+from fedward.flare.kit_guard import end_start_script
 from fedward.kits.lock import instance, lock
 
 INSTANCE = "fedward_instance"  # in the context that a site sends when it registers, and with each report
@@ -37,6 +38,9 @@ class KitLock(FLComponent):
             fl_ctx.set_prop(INSTANCE, instance(kit, self._lock), private=False, sticky=True)
         elif event_type == EventType.AFTER_CLIENT_REGISTER and not fl_ctx.get_prop(FLContextKey.CLIENT_TOKEN):
             _close(fl_ctx)
+            # FLARE's script tries again within seconds, and with each try the running kit loses its connection: after
+            # a few the server would take it for gone.
+            end_start_script(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
 
 
 def _close(fl_ctx: FLContext) -> None:

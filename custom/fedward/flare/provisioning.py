@@ -37,6 +37,7 @@ class KitBuilder(Builder):
         self.network = network
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
+        Path(ctx.get_state_dir()).chmod(0o700)  # the authority's key, and every key made here; FLARE leaves it open
         facts = read_json(Path(self.network)) if self.network else network_facts(project, ctx)
         for participant in project.get_all_participants():
             if not (Path(ctx.get_kit_dir(participant)) / "rootCA.pem").is_file():

@@ -7,6 +7,7 @@ from nvflare.fuel.sec.authz import AuthorizationService, AuthzContext, Person
 from nvflare.lighter.utils import verify_folder_signature_and_get_signers
 
 from fedward.errors import UsageError
+from fedward.kits.certificates import SITE_ROLES
 
 
 class Signer(NamedTuple):
@@ -20,7 +21,8 @@ class Signer(NamedTuple):
 def signers(folder: Path, root_ca: Path) -> set[Signer]:
     """The people who signed everything in `folder`; UsageError where a signature is missing, wrong or not a person's.
 
-    FLARE takes the certificate of a hospital or server for a signer too; only people's certificates carry a role.
+    FLARE takes the certificate of a hospital or server for a signer too; only people's certificates carry a person's
+    role.
     """
     valid, found = verify_folder_signature_and_get_signers(str(folder), str(root_ca))
     if not valid or not found:
@@ -29,7 +31,7 @@ def signers(folder: Path, root_ca: Path) -> set[Signer]:
             "expired or belongs to another network. Submit the folder again with your own kit"
         )
     for name, _, role in found:
-        if not role:
+        if not role or role in SITE_ROLES.values():
             raise UsageError(f"the job is signed by {name}, which is no person's kit: submit it with a user's kit")
     return {Signer(*values) for values in found}
 

@@ -15,6 +15,8 @@ from fedward.kits.kit import Kit
 
 WARN_DAYS = 60
 ASK = "ask the consortium lead for a new kit"
+# Where a person's certificate names a role, `nvflare cert approve` writes these into a site's.
+SITE_ROLES = {"hospital": "client", "server": "server"}
 
 
 def check_certificates(kit: Kit, now: datetime | None = None) -> list[Finding]:
@@ -97,6 +99,7 @@ def _names(kit: Kit, certificate: x509.Certificate) -> Finding:
     network, subject = kit.network, certificate.subject
     name, org = common_name(subject), _attribute(subject, NameOID.ORGANIZATION_NAME)
     role = _attribute(subject, NameOID.UNSTRUCTURED_NAME)
+    role = "" if role == SITE_ROLES.get(kit.role) else role
     if kit.role == "admin":
         user = network.users.get(kit.name, {})
         known, expected_org, expected_role = kit.name in network.users, user.get("org", ""), user.get("role", "")
