@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import psutil
 from fedward.errors import FedwardError
 from fedward.flare.session import connect, status
 from fedward.kits.kit import Kit, open_kit
-from fedward.kits.one_machine import Processes, free_port, kits_folder, server_kit
+from fedward.kits.one_machine import Processes, free_port, kits_folder, memory_gib, server_kit
 
 PROJECT = Path(__file__).parents[2] / "provisioning" / "one_machine.yml"
 JOB = Path(__file__).parents[2] / "jobs" / "lgg_segmentation" / "job.py"
@@ -38,6 +39,28 @@ def command(*arguments: object, limit: float = LIMIT, **options: Any) -> subproc
 
 def fedward(*arguments: object, limit: float = LIMIT, **options: Any) -> subprocess.CompletedProcess[str]:
     return command(sys.executable, "-m", "fedward", *arguments, limit=limit, **options)
+
+
+class PeakMemory:
+    """The most memory that a network's processes have together while this is open, GiB."""
+
+    def __init__(self, network: "Network"):
+        self.network = network
+        self.gib = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def _look(self) -> None:
+        while not self._ended.wait(1.0):
+            self.gib = max(self.gib, memory_gib(self.network.processes().values()))
+
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join(30)
 
 
 class Network:

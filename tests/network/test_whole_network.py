@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from real_network import JOB, STUDY, TINY, command, fedward
+from real_network import JOB, LEAD, STUDY, TINY, PeakMemory, command, fedward
 
 from fedward.kits.one_machine import memory_gib
 from fedward.networks.checkpoint import read_model
@@ -23,8 +23,10 @@ def run(network, tmp_path_factory):
     """Three rounds, by job.py with the lead's kit."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     options = ["--env", "prod", "--startup-kit", network.root / "lead", "--out", folder, "--sites", network.sites]
-    done = command(sys.executable, JOB, *TINY, *options, limit=200)
+    with PeakMemory(network) as peak:
+        done = command(sys.executable, JOB, *TINY, *options, limit=200)
     assert done.returncode == 0, done.stdout
+    assert 1 < peak.gib < 10  # ten sites that train, with the server
     return RunFolder(folder), done.stdout
 
 
@@ -68,6 +70,10 @@ def test_the_console_submits_the_job_folder_that_the_simulator_runs(network, tmp
     assert "sites 10/10" in watched.stdout
     assert "Report: " in watched.stdout
     assert fedward("report", tmp_path / "run").returncode == 0
+    downloaded = network.console(f"download_job {job_id[1]}")
+    reported = fedward("report", network.kit(LEAD) / "transfer" / job_id[1])
+    assert reported.returncode == 0, downloaded + reported.stdout
+    assert "run/report.html" in reported.stdout, reported.stdout
     shown = command(
         sys.executable, "-m", "nvflare.cli", "job", "list", "--startup-kit", network.root / "lead", "--study", STUDY
     )

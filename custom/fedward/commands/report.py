@@ -12,8 +12,11 @@ def command(run_folder: Path, sites: Path | None) -> None:
     """Write RUN/report.html and print where it is.
 
     The page holds the result, curves, weights, hospitals, warnings, test images and settings of a run in any state. It
-    opens without a network.
+    opens without a network. RUN may also be what `download_job` of FLARE's console brought, which holds a run folder.
     """
+    from fedward.remote import find_run
     from fedward.reports.page import write_report
 
+    if run_folder.is_dir() and not (run_folder / "run.json").exists() and any(run_folder.rglob("run/run.json")):
+        run_folder = find_run(run_folder)
     click.echo(f"Report: {write_report(run_folder, sites)}")
