@@ -67,7 +67,7 @@ def test_what_the_server_says_of_a_refusal_is_kept():
     def refuse(path):
         raise RuntimeError("The job is refused: 'app/custom/' brings code")
 
-    with pytest.raises(FedwardError, match="did not take the job: .*brings code"):
+    with pytest.raises(FedwardError, match=r"did not take the job: .*brings code"):
         Connection(SimpleNamespace(submit_job=refuse)).submit(SimpleNamespace(resolve=lambda: "job"))
 
 
