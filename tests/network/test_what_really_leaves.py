@@ -1,0 +1,318 @@
+"""Everything that a hospital's processes send during two jobs on a real network, compared with the kit's list.
+
+One job goes well; the other meets a broken image, whose name the site's sentence tells. See capture/sitecustomize.py.
+"""
+
+import re
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from captured import CONNECTION, RECEIPT, RESULT, SOCKET, Message, entries, leaving_messages, names, results
+from nvflare.apis.fl_constant import ReservedKey, ReturnCode
+from nvflare.apis.shareable import ReservedHeaderKey, Shareable
+from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
+from PIL import Image
+from real_network import PROJECT, Network
+
+from fedward.cli import cli
+from fedward.cli import run as run_command
+from fedward.datasets.phantoms import write_phantoms
+from fedward.flare.leaving import PEER_NAMES, leaves_outside
+from fedward.flare.session import status
+from fedward.flare.tasks import ERROR, REPORT, TRAIN, VALIDATE
+from fedward.kits.leaving import Layout, layout
+from fedward.kits.leaving_list import Rules
+from fedward.kits.leaving_plan import scope_of
+from fedward.kits.one_machine import fill_in, provision
+from fedward.local_network import start_network
+from fedward.networks.checkpoint import read_model
+from fedward.preprocessing.cache import load_prepared
+from fedward.rounds.run_folder import RunFolder, read_json
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SITE, OTHER = "hospital-01", "hospital-02"
+RUN_LENGTH = 64  # bytes of an image that must be found nowhere
+SMALL = 4096  # bytes of headers and payload, for everything but results
+
+# Every channel and topic on which something leaves, and what. A new one means: find out what it carries, decide.
+LEAVES = {
+    # the connection itself
+    (CONNECTION, "HELLO"),  # the site's name (with the job's id for a job's process), the time
+    (CONNECTION, "READY"),  # the same: the answer to the site's own job process, on this machine
+    ("cellnet.channel", "bye"),  # empty: a process ends
+    # the site's parent process
+    ("task", "challenge"),  # the site's name and a random number
+    ("task", "register"),  # see test_what_a_site_tells_when_it_registers
+    ("task", "heart_beat"),  # the ids of the jobs that run here; which start of the kit this is
+    ("task", "report_job_failure"),  # a job's process has ended: job id and exit code, also where nothing failed
+    ("admin", "reply_scheduler.check_resource"),  # whether the site has a place for the job
+    ("admin", "reply"),  # that the job's configuration was taken, or in one sentence why not
+    ("admin", "reply_train.start_job"),  # that its process is started
+    ("admin", "reply_train.abort"),  # that it is ended
+    # a job's process
+    ("aux_communication", "__sync_runner__"),  # it is there: names of site and job
+    ("aux_communication", "__job_heartbeat__"),  # the same, while it runs
+    ("server_command", "get_task"),  # is there a task? names of site and job, id of the last task
+    ("aux_communication", "__task_check__"),  # is the task still wanted? its id
+    RESULT,  # the result of a task: what the kit's list names
+    ("download_service__", "download_service__download"),  # asks for the arrays of the received model
+    ("return_only", "download_service__:download_service__download"),  # the arrays of its own result
+    RECEIPT,  # how many bytes have been received
+}
+SOMETIMES = {
+    (CONNECTION, "PING"),  # nothing, on a connection that was idle for a minute
+    (CONNECTION, "PONG"),  # the answer to that
+    ("admin", "reply_train.abort"),  # only where a job ends before its process has
+}
+LARGE = {RESULT, ("return_only", "download_service__:download_service__download")}
+# "host" and "folder" go into the sentence that refuses a second start of the kit.
+INSTANCE = {"start", "lock", "host", "folder"}
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Two finished jobs, their network stopped."""
+
+    network: Network
+    files: list[Path]  # what each process sent
+    broken: Path  # the image that could not be read
+    needles: dict[str, bytes]  # what must never leave
+    rules: Rules
+    received: Layout
+    states: dict[str, str]  # job name -> status
+    jobs: dict[str, str]  # job name -> job id
+
+    @property
+    def messages(self) -> list[Message]:
+        return [message for file in self.files for message in leaving_messages(file, SITE)]
+
+    @property
+    def kit(self) -> Path:
+        return self.network.kit(SITE)
+
+    def results(self, name: str) -> list[Any]:
+        """The task results of a job, in the order of sending."""
+        sent = [result for file in self.files for result in results(leaving_messages(file, SITE))]
+        return [result for result in sent if _peer(result)[ReservedKey.RUN_NUM] == self.jobs[name]]
+
+
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory):
+    root = tmp_path_factory.mktemp("leaves")
+    sites, folder = root / "sites", root / "captured"
+    (root / "images").mkdir()
+    folder.mkdir()
+    write_phantoms(root / "images", patients=8, slices=3, size=32, institutions=2)
+    arguments = ["partition", "lgg", str(root / "images"), "--out", str(sites), "--sites", "2", "--workers", "1"]
+    assert run_command(cli, arguments) == 0
+    network = Network(root / "net", sites)
+    kits = provision(network.root, PROJECT, network.port)
+    fill_in(kits, sites, (SITE, OTHER), network.root, 1)
+    with (kits / SITE / "local" / "environment.sh").open("a") as environment:
+        environment.write(f"export PYTHONPATH={Path(__file__).parent / 'capture'} FEDWARD_CAPTURE={folder}\n")
+    states, jobs = {}, {}
+    start_network(network.root, sites, (SITE, OTHER), PROJECT, network.port)
+    try:
+        for name, rounds in (("good", "2"), ("broken", "1")):
+            if name == "broken":
+                needles, broken = _needles(sites), _break_an_image(sites / SITE)
+            job = network.export(root, name, "--hospitals", "2", "--rounds", rounds)
+            jobs[name] = network.submit(job)
+            states[name] = status(network.until(jobs[name], "FINISHED"))
+    finally:
+        network.stop()
+    _, rules, _ = scope_of(read_json(kits / SITE / "local" / "privacy.json"))
+    model, _ = read_model(RunFolder(network.root / "runs" / "good").model("last"))
+    return Captured(network, sorted(folder.iterdir()), broken, needles, rules, layout(model), states, jobs)
+
+
+def _needles(sites: Path) -> dict[str, bytes]:
+    """What only the hospital may know: names, folders, and a piece of each image in each form that it takes."""
+    found = {
+        "a patient": b"TCGA_",
+        "the data folder": str(sites / SITE).encode(),
+        "the cache": str(sites / "cache").encode(),
+    }
+    for path in sorted((sites / SITE).glob("*/*.tif")):
+        if not path.stem.endswith("_mask"):
+            found[f"file {path.name}"] = _middle(path.read_bytes())
+            found[f"pixels of {path.name}"] = _middle(np.array(Image.open(path)).tobytes())
+        name = path.parent.name
+        for prepared in (sites / "cache").glob(f"{name}-*.npz"):
+            image = load_prepared(prepared).image
+            found[f"prepared {name}"] = _middle(image.tobytes())
+            found[f"prepared {name}, as the network gets it"] = _middle(image.astype(np.float32).tobytes())
+    return found
+
+
+def _middle(data: bytes) -> bytes:
+    """A piece from the middle that no other file holds by chance."""
+    begin = len(data) // 2 // RUN_LENGTH * RUN_LENGTH
+    piece = data[begin : begin + RUN_LENGTH]
+    assert len(set(piece)) > 12, "an empty part of the picture: choose another place"
+    return piece
+
+
+def _break_an_image(folder: Path) -> Path:
+    path = sorted(folder.glob("*/*_1.tif"))[0]
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.unlink()  # a hard link: the original stays
+    path.write_bytes(half)
+    return path
+
+
+def _found(needles: dict[str, bytes], texts: Iterable[bytes]) -> set[str]:
+    """Names of the needles that occur in one of the texts."""
+    return {name for text in texts for name, needle in needles.items() if needle in text}
+
+
+def _files(*folders: Path) -> Iterable[bytes]:
+    """Names and contents of all files below, archives unpacked as well."""
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        yield path.name.encode()
+        yield path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                yield from (archive.read(name) for name in archive.namelist())
+
+
+def _peer(result: Any) -> dict[str, Any]:
+    """The public properties of the site's context, which FLARE adds to what it sends."""
+    headers = result[ReservedHeaderKey.HEADERS]
+    if ReservedHeaderKey.PEER_PROPS in headers:
+        return dict(headers[ReservedHeaderKey.PEER_PROPS])
+    return {name: prop["value"] for name, prop in headers[ReservedHeaderKey.PEER_CTX].props.items()}
+
+
+def _leaf_names(report: dict[str, Any]) -> set[str]:
+    parts = {f"{k}.{name}" for k, value in report.items() if isinstance(value, dict) for name in value}
+    return parts | {k for k, value in report.items() if not isinstance(value, dict)}
+
+
+def test_both_jobs_ran_as_meant(captured):
+    assert captured.states["good"] == "FINISHED:COMPLETED"
+    assert captured.states["broken"].startswith("FINISHED:")
+    assert captured.states["broken"] != "FINISHED:COMPLETED"
+    assert len(captured.files) == 3  # the parent process, and one for each job
+
+
+def test_results_hold_what_the_list_names_and_nothing_else(captured):
+    sent = captured.results("good")
+    tasks = [result[ReservedHeaderKey.HEADERS][ReservedHeaderKey.TASK_NAME] for result in sent]
+    assert tasks == [TRAIN, TRAIN, VALIDATE]
+    for result, task in zip(sent, tasks, strict=True):
+        assert leaves_outside(result, captured.rules, task, captured.received) == []
+        assert _peer(result).keys() <= PEER_NAMES
+    named = captured.rules.metrics | captured.rules.counts.keys() | {"warnings"}
+    for result in sent[:2]:
+        assert result["DXO"]["data"].keys() == captured.received.keys()
+        assert _leaf_names(result["DXO"]["meta"][REPORT]) == named
+    assert _leaf_names(sent[2]["DXO"]["data"][REPORT]) == {
+        name for name in named if name in ("train_seconds", "warnings") or name.startswith("start.")
+    }
+
+
+def test_the_comparison_sees_what_the_list_does_not_name(captured):
+    """So that the test above can fail: each thing that is taken off the list is found in what was sent."""
+    sent = captured.results("good")[0]
+    fewer = Rules(
+        parameters={},
+        metrics=captured.rules.metrics - {"loss"},
+        counts={name: step for name, step in captured.rules.counts.items() if name != "end.patients"},
+        warnings=False,
+        features=None,
+        errors="kind",
+    )
+    outside = {name.rpartition("/")[2] for name in leaves_outside(sent, fewer, TRAIN, captured.received)}
+    assert outside == {"loss", "patients", "warnings", *captured.received}
+
+
+def test_of_an_error_its_kind_alone_leaves_and_the_sentence_stays(captured):
+    (sent,) = captured.results("broken")
+    headers = sent[ReservedHeaderKey.HEADERS]
+    assert leaves_outside(sent, captured.rules, TRAIN, captured.received) == []
+    assert "DXO" not in sent
+    assert headers[ReservedHeaderKey.RC] == ReturnCode.EXECUTION_EXCEPTION
+    told = re.fullmatch(r"\w+ in train, reference ([0-9a-f]{4}): this site's log has the sentence", headers[ERROR])
+    assert told
+    log = (captured.kit / captured.jobs["broken"] / "log.txt").read_text()
+    assert re.search(rf"reference {told[1]}: {re.escape(str(captured.broken))}: unreadable: .*copy it again", log)
+
+
+def test_it_leaves_on_these_channels_and_no_others(captured):
+    found = names(captured.messages)
+    assert found <= LEAVES | SOMETIMES
+    assert found >= LEAVES - SOMETIMES
+
+
+def test_nothing_is_hidden_from_the_capture(captured):
+    """Headers and payloads are readable, small where they are no results, and go through these connections alone."""
+    for message in captured.messages:
+        assert not message.headers.get(MessageHeaderKey.ENCRYPTED), message.topic
+        assert len(message.raw) < SMALL or (message.channel, message.topic) in LARGE, message.topic
+    asked = {payload.decode() for file in captured.files for _, kind, _, payload in entries(file) if kind == SOCKET}
+    # Which of its addresses this machine would use (a datagram socket, nothing is sent); a job's process to its parent.
+    assert all(re.fullmatch(r"\('10\.255\.255\.255', 1\)|\('localhost', \d+\)", address) for address in asked), asked
+
+
+def test_what_a_site_tells_when_it_registers(captured):
+    (sent,) = (message for message in captured.messages if message.topic == "register")
+    told = sent.value
+    assert told.keys() == {ReservedHeaderKey.HEADERS, "cert", "cn", "signature", "site_config"}
+    assert told["cn"] == SITE
+    assert told["cert"] == (captured.kit / "startup" / "client.crt").read_bytes()
+    # Every key of resources.json and fed_client.json that FLARE does not know, so a new one of ours would be told, too.
+    assert told["site_config"] == {
+        "allow_log_streaming": False,
+        "app_validator": {"path": "fedward.flare.app_check.AppCheck", "args": {}},
+        "require_signed_jobs": True,
+    }
+    assert _peer(told)["fedward_instance"].keys() == INSTANCE
+
+
+def test_what_goes_with_every_message(captured):
+    """Names of site and job; the parent process says with each heartbeat which start of the kit it is."""
+    told: dict[str, set[str]] = {}
+    for message in captured.messages:
+        if isinstance(message.value, Shareable):
+            told.setdefault(message.topic, set()).update(_peer(message.value).keys() - PEER_NAMES)
+    assert {topic for topic, extra in told.items() if not extra} >= {"get_task", "submit_update", "__sync_runner__"}
+    assert {topic: extra for topic, extra in told.items() if extra} == {
+        "register": {"fedward_instance"},
+        "heart_beat": {"fedward_instance"},
+    }
+
+
+def test_no_image_no_patient_and_no_folder_left(captured):
+    names_of = captured.needles.keys()
+    assert len([name for name in names_of if name.startswith("pixels")]) == 15  # five patients, three slices
+    assert len([name for name in names_of if name.startswith("prepared")]) == 10
+    frames = [
+        piece
+        for file in captured.files
+        for _, _, headers, payload in entries(file)
+        for piece in (msgpack.packb(headers), payload)
+    ]
+    assert _found(captured.needles, [*frames, *(message.raw for message in captured.messages)]) == set()
+
+
+def test_none_of_it_is_at_the_server(captured):
+    server = list(_files(captured.network.server, captured.network.root / "runs"))
+    assert any(captured.jobs["broken"].encode() in text for text in server)  # it has heard of the job
+    assert _found(captured.needles, server) == set()
+
+
+def test_all_of_it_is_at_the_hospital(captured):
+    """So that the two tests above can fail: the same search finds the names in the site's log, and the images there."""
+    sites = captured.network.sites
+    at_site = _found(captured.needles, _files(captured.kit, sites / SITE, sites / "cache"))
+    lost = f"file {captured.broken.name}"  # it was broken after this piece was taken
+    converted = {name for name in captured.needles if name.startswith("pixels") or name.endswith("gets it")}
+    assert captured.needles.keys() - converted - {lost} == at_site
