@@ -17,7 +17,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in
 FLARE_OPTIONS = {"--export", "--export-dir"}  # taken by FLARE itself, see job_command
 OTHER_PROGRAMS = (
     *("nvflare ", "git ", "pip ", "source ", "cd ", "make ", "import ", "rounds ", "weights "),
-    *("openssl ", "sha256sum ", "docker ", "kubectl ", "helm ", "systemctl ", "journalctl ", "useradd "),
+    *("openssl ", "sha256sum ", "docker ", "kubectl ", "helm ", "systemctl ", "journalctl ", "useradd ", "tar "),
 )
 MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|root|work|tmp|Users|mnt)/")
 
@@ -30,12 +30,19 @@ def command_named(line: str) -> click.Command | None:
             return cli
         if name not in COMMANDS:
             raise KeyError(name)
-        return cli.get_command(click.Context(cli), name)
+        return part_of(named(name), line.split()[2:])
     if "jobs/lgg_segmentation/job.py" in line:
         return training_command(JOB_NAME, "", SETTINGS)
     if "benchmarks/lgg_table1/run.py" in line:
         return benchmark()
     return None
+
+
+def part_of(command: click.Command, words: list[str]) -> click.Command:
+    """The command of a group that `words` begin with; KeyError where the group has no such one."""
+    if not isinstance(command, click.Group) or not words or words[0].startswith("-"):
+        return command
+    return command.commands[words[0]]
 
 
 def benchmark() -> click.Command:
@@ -68,7 +75,9 @@ def code_of(text: str) -> list[str]:
 def wrong_commands(text: str) -> list[str]:
     """Commands, options and values in `text` that do not exist."""
     known = set(FLARE_OPTIONS)
-    for command in [training_command(JOB_NAME, "", SETTINGS), benchmark(), *map(named, COMMANDS), cli]:
+    groups = [command for command in map(named, COMMANDS) if isinstance(command, click.Group)]
+    parts = [part for group in groups for part in group.commands.values()]
+    for command in [training_command(JOB_NAME, "", SETTINGS), benchmark(), *map(named, COMMANDS), *parts, cli]:
         known |= options(command).keys() | {"--help", "--version"}
     wrong = []
     for line in code_of(text):
@@ -149,10 +158,13 @@ def test_the_checks_find_what_is_wrong():
     text = (
         "`fedward train` and `fedward report --fast` and `--alpa`\n\n"
         "    python jobs/lgg_segmentation/job.py --scheme dceww --rounds 2\n\n"
-        "```\nfedward partition lgg DIR --folds 5 --split 3\n```\n"
+        "```\nfedward partition lgg DIR --folds 5 --split 3\nfedward network pause\n"
+        "fedward network start --port 1 --prot 2\n```\n"
     )
     assert wrong_commands(text) == [
         "--split in: fedward partition lgg DIR --folds 5 --split 3",
+        "fedward network pause",
+        "--prot in: fedward network start --port 1 --prot 2",
         "--scheme dceww in: python jobs/lgg_segmentation/job.py --scheme dceww --rounds 2",
         "fedward train",
         "--fast in: fedward report --fast",

@@ -106,6 +106,12 @@ def test_a_data_set_nobody_configured(site):
     assert "add 'data_sets: {lgg: FOLDER}'" in message(site(TRAIN))
 
 
+def test_a_site_with_too_few_patients_does_not_train(site):
+    values = yaml.safe_load(site.config.read_text())
+    site.config.write_text(yaml.safe_dump({**values, "min_patients": 50}))
+    assert "asks for min_patients 50 at least: this site does not train on so few" in message(site(TRAIN))
+
+
 def test_a_site_without_its_file(site):
     site.config.unlink()
     assert "fedward.yml is missing" in message(site(TRAIN))
