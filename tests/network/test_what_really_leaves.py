@@ -72,6 +72,20 @@ SOMETIMES = {
     ("admin", "reply_train.abort"),  # only where a job ends before its process has
 }
 LARGE = {RESULT, ("return_only", "download_service__:download_service__download")}
+# Names of headers, beside those of FLARE's transport (cn__, sm__).
+HEADERS = {
+    *(
+        "client_name",
+        "ssid",
+        "__token__",
+        "__token_signature__",
+        "project_name",
+    ),  # the site's name, what it logged in as
+    *("cn", "nonce"),  # the challenge: the site's name, a random number
+    *("client_type", "federation_protocol_version", "nvflare_version"),  # registering
+    "client_ip",  # registering: the machine's own address, the one inside the hospital where there is NAT
+    "job_ids",  # of a heartbeat
+}
 # "host" and "folder" go into the sentence that refuses a second start of the kit.
 INSTANCE = {"start", "lock", "host", "folder"}
 
@@ -279,6 +293,8 @@ def test_what_a_site_tells_when_it_registers(captured):
 
 def test_what_goes_with_every_message(captured):
     """Names of site and job; the parent process says with each heartbeat which start of the kit it is."""
+    headers = {name for message in captured.messages for name in message.headers}
+    assert {name for name in headers if not name.startswith(("cn__", "sm__"))} == HEADERS
     told: dict[str, set[str]] = {}
     for message in captured.messages:
         if isinstance(message.value, Shareable):
@@ -291,16 +307,15 @@ def test_what_goes_with_every_message(captured):
 
 
 def test_no_image_no_patient_and_no_folder_left(captured):
-    names_of = captured.needles.keys()
-    assert len([name for name in names_of if name.startswith("pixels")]) == 15  # five patients, three slices
-    assert len([name for name in names_of if name.startswith("prepared")]) == 10
-    frames = [
-        piece
-        for file in captured.files
-        for _, _, headers, payload in entries(file)
-        for piece in (msgpack.packb(headers), payload)
-    ]
-    assert _found(captured.needles, [*frames, *(message.raw for message in captured.messages)]) == set()
+    assert len([name for name in captured.needles if name.startswith("pixels")]) == 15  # five patients, three slices
+    assert len([name for name in captured.needles if name.startswith("prepared")]) == 10
+    sent = [message.raw for message in captured.messages]
+    for file in captured.files:
+        for _, _, headers, payload in entries(file):
+            sent += [msgpack.packb(headers), payload]
+    assert _found(captured.needles, sent) == set()
+    layer = max(captured.results("good")[0]["DXO"]["data"].values(), key=lambda value: value.nbytes)
+    assert _found({"a layer": _middle(layer.tobytes())}, sent) == {"a layer"}  # an array is found where one is sent
 
 
 def test_none_of_it_is_at_the_server(captured):
