@@ -19,6 +19,7 @@ from fedward.simulation import threads_per_site
 
 CONNECT_SECONDS = 180.0
 ASK_SECONDS = 0.5
+STARTED = "Server started"  # FLARE prints it
 
 
 def start_network(
@@ -44,7 +45,9 @@ def start_network(
     fill_in(kits, sites_folder, hospitals, network, threads_per_site(len(hospitals)))
     name_people(network, kits)
     try:
-        for name in (server_kit(kits).name, *hospitals):
+        processes.start(server_kit(kits))
+        _wait_for_server(server_kit(kits), processes)
+        for name in hospitals:
             processes.start(kits / name)
         say(f"Started the server and {len(hospitals)} hospitals; waiting until they are connected")
         _wait(network, processes, set(hospitals))
@@ -52,6 +55,17 @@ def start_network(
         processes.stop()
         raise
     return processes
+
+
+def _wait_for_server(kit: Path, processes: Processes) -> None:
+    """Until it answers: FLARE opens its ports before it can prove who it is, and a site that asks then ends."""
+    console, end = kit / "console.txt", time.monotonic() + CONNECT_SECONDS
+    while STARTED not in console.read_text(encoding="utf-8", errors="replace"):
+        if dead := processes.dead():
+            raise FedwardError("the network did not start\n" + "\n".join(dead))
+        if time.monotonic() > end:
+            raise FedwardError(f"the server did not start within {CONNECT_SECONDS:.0f} s: see {console}")
+        time.sleep(ASK_SECONDS)
 
 
 def _wait(network: Path, processes: Processes, hospitals: set[str]) -> None:
