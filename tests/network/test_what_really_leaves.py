@@ -1,44 +1,25 @@
-"""Everything that a hospital's processes send during two jobs on a real network, compared with the kit's list.
-
-One job goes well; the other meets a broken image, whose name the site's sentence tells. See capture/sitecustomize.py.
-"""
+"""Everything that a hospital's processes send during two jobs on a real network, compared with the kit's list."""
 
 import re
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgpack
-import numpy as np
 import pytest
-from captured import CONNECTION, RECEIPT, RESULT, SOCKET, Message, entries, leaving_messages, names, results
-from nvflare.apis.fl_constant import ReservedKey, ReturnCode
+from captured import CONNECTION, RECEIPT, RESULT, SOCKET, entries, names
+from captured_jobs import SITE, capture_jobs, middle, peer_properties
+from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import ReservedHeaderKey, Shareable
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
-from PIL import Image
-from real_network import PROJECT, Network
 
-from fedward.cli import cli
-from fedward.cli import run as run_command
-from fedward.datasets.phantoms import write_phantoms
 from fedward.flare.leaving import PEER_NAMES, leaves_outside
-from fedward.flare.session import status
 from fedward.flare.tasks import ERROR, REPORT, TRAIN, VALIDATE
-from fedward.kits.leaving import Layout, layout
 from fedward.kits.leaving_list import Rules
-from fedward.kits.leaving_plan import scope_of
-from fedward.kits.one_machine import fill_in, provision
-from fedward.local_network import start_network
-from fedward.networks.checkpoint import read_model
-from fedward.preprocessing.cache import load_prepared
-from fedward.rounds.run_folder import RunFolder, read_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SITE, OTHER = "hospital-01", "hospital-02"
-RUN_LENGTH = 64  # bytes of an image that must be found nowhere
 SMALL = 4096  # bytes of headers and payload, for everything but results
 
 # Every channel and topic on which something leaves, and what. A new one means: find out what it carries, decide.
@@ -74,112 +55,30 @@ SOMETIMES = {
 LARGE = {RESULT, ("return_only", "download_service__:download_service__download")}
 # Names of headers, beside those of FLARE's transport (cn__, sm__).
 HEADERS = {
-    *(
-        "client_name",
-        "ssid",
-        "__token__",
-        "__token_signature__",
-        "project_name",
-    ),  # the site's name, what it logged in as
-    *("cn", "nonce"),  # the challenge: the site's name, a random number
-    *("client_type", "federation_protocol_version", "nvflare_version"),  # registering
-    "client_ip",  # registering: the machine's own address, the one inside the hospital where there is NAT
-    "job_ids",  # of a heartbeat
+    "client_name",
+    "project_name",
+    # what the site logged in as
+    "ssid",
+    "__token__",
+    "__token_signature__",
+    # of the challenge
+    "cn",
+    "nonce",
+    # of the registration; the address is the machine's own, the one inside the hospital where there is NAT
+    "client_type",
+    "client_ip",
+    "federation_protocol_version",
+    "nvflare_version",
+    # of a heartbeat
+    "job_ids",
 }
 # "host" and "folder" go into the sentence that refuses a second start of the kit.
 INSTANCE = {"start", "lock", "host", "folder"}
 
 
-@dataclass(frozen=True)
-class Captured:
-    """Two finished jobs, their network stopped."""
-
-    network: Network
-    files: list[Path]  # what each process sent
-    broken: Path  # the image that could not be read
-    needles: dict[str, bytes]  # what must never leave
-    rules: Rules
-    received: Layout
-    states: dict[str, str]  # job name -> status
-    jobs: dict[str, str]  # job name -> job id
-
-    @property
-    def messages(self) -> list[Message]:
-        return [message for file in self.files for message in leaving_messages(file, SITE)]
-
-    @property
-    def kit(self) -> Path:
-        return self.network.kit(SITE)
-
-    def results(self, name: str) -> list[Any]:
-        """The task results of a job, in the order of sending."""
-        sent = [result for file in self.files for result in results(leaving_messages(file, SITE))]
-        return [result for result in sent if _peer(result)[ReservedKey.RUN_NUM] == self.jobs[name]]
-
-
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory):
-    root = tmp_path_factory.mktemp("leaves")
-    sites, folder = root / "sites", root / "captured"
-    (root / "images").mkdir()
-    folder.mkdir()
-    write_phantoms(root / "images", patients=8, slices=3, size=32, institutions=2)
-    arguments = ["partition", "lgg", str(root / "images"), "--out", str(sites), "--sites", "2", "--workers", "1"]
-    assert run_command(cli, arguments) == 0
-    network = Network(root / "net", sites)
-    kits = provision(network.root, PROJECT, network.port)
-    fill_in(kits, sites, (SITE, OTHER), network.root, 1)
-    with (kits / SITE / "local" / "environment.sh").open("a") as environment:
-        environment.write(f"export PYTHONPATH={Path(__file__).parent / 'capture'} FEDWARD_CAPTURE={folder}\n")
-    states, jobs = {}, {}
-    start_network(network.root, sites, (SITE, OTHER), PROJECT, network.port)
-    try:
-        for name, rounds in (("good", "2"), ("broken", "1")):
-            if name == "broken":
-                needles, broken = _needles(sites), _break_an_image(sites / SITE)
-            job = network.export(root, name, "--hospitals", "2", "--rounds", rounds)
-            jobs[name] = network.submit(job)
-            states[name] = status(network.until(jobs[name], "FINISHED"))
-    finally:
-        network.stop()
-    _, rules, _ = scope_of(read_json(kits / SITE / "local" / "privacy.json"))
-    model, _ = read_model(RunFolder(network.root / "runs" / "good").model("last"))
-    return Captured(network, sorted(folder.iterdir()), broken, needles, rules, layout(model), states, jobs)
-
-
-def _needles(sites: Path) -> dict[str, bytes]:
-    """What only the hospital may know: names, folders, and a piece of each image in each form that it takes."""
-    found = {
-        "a patient": b"TCGA_",
-        "the data folder": str(sites / SITE).encode(),
-        "the cache": str(sites / "cache").encode(),
-    }
-    for path in sorted((sites / SITE).glob("*/*.tif")):
-        if not path.stem.endswith("_mask"):
-            found[f"file {path.name}"] = _middle(path.read_bytes())
-            found[f"pixels of {path.name}"] = _middle(np.array(Image.open(path)).tobytes())
-        name = path.parent.name
-        for prepared in (sites / "cache").glob(f"{name}-*.npz"):
-            image = load_prepared(prepared).image
-            found[f"prepared {name}"] = _middle(image.tobytes())
-            found[f"prepared {name}, as the network gets it"] = _middle(image.astype(np.float32).tobytes())
-    return found
-
-
-def _middle(data: bytes) -> bytes:
-    """A piece from the middle that no other file holds by chance."""
-    begin = len(data) // 2 // RUN_LENGTH * RUN_LENGTH
-    piece = data[begin : begin + RUN_LENGTH]
-    assert len(set(piece)) > 12, "an empty part of the picture: choose another place"
-    return piece
-
-
-def _break_an_image(folder: Path) -> Path:
-    path = sorted(folder.glob("*/*_1.tif"))[0]
-    half = path.read_bytes()[: path.stat().st_size // 2]
-    path.unlink()  # a hard link: the original stays
-    path.write_bytes(half)
-    return path
+    return capture_jobs(tmp_path_factory.mktemp("leaves"))
 
 
 def _found(needles: dict[str, bytes], texts: Iterable[bytes]) -> set[str]:
@@ -195,14 +94,6 @@ def _files(*folders: Path) -> Iterable[bytes]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 yield from (archive.read(name) for name in archive.namelist())
-
-
-def _peer(result: Any) -> dict[str, Any]:
-    """The public properties of the site's context, which FLARE adds to what it sends."""
-    headers = result[ReservedHeaderKey.HEADERS]
-    if ReservedHeaderKey.PEER_PROPS in headers:
-        return dict(headers[ReservedHeaderKey.PEER_PROPS])
-    return {name: prop["value"] for name, prop in headers[ReservedHeaderKey.PEER_CTX].props.items()}
 
 
 def _leaf_names(report: dict[str, Any]) -> set[str]:
@@ -223,7 +114,7 @@ def test_results_hold_what_the_list_names_and_nothing_else(captured):
     assert tasks == [TRAIN, TRAIN, VALIDATE]
     for result, task in zip(sent, tasks, strict=True):
         assert leaves_outside(result, captured.rules, task, captured.received) == []
-        assert _peer(result).keys() <= PEER_NAMES
+        assert peer_properties(result).keys() <= PEER_NAMES
     named = captured.rules.metrics | captured.rules.counts.keys() | {"warnings"}
     for result in sent[:2]:
         assert result["DXO"]["data"].keys() == captured.received.keys()
@@ -288,7 +179,7 @@ def test_what_a_site_tells_when_it_registers(captured):
         "app_validator": {"path": "fedward.flare.app_check.AppCheck", "args": {}},
         "require_signed_jobs": True,
     }
-    assert _peer(told)["fedward_instance"].keys() == INSTANCE
+    assert peer_properties(told)["fedward_instance"].keys() == INSTANCE
 
 
 def test_what_goes_with_every_message(captured):
@@ -298,7 +189,7 @@ def test_what_goes_with_every_message(captured):
     told: dict[str, set[str]] = {}
     for message in captured.messages:
         if isinstance(message.value, Shareable):
-            told.setdefault(message.topic, set()).update(_peer(message.value).keys() - PEER_NAMES)
+            told.setdefault(message.topic, set()).update(peer_properties(message.value).keys() - PEER_NAMES)
     assert {topic for topic, extra in told.items() if not extra} >= {"get_task", "submit_update", "__sync_runner__"}
     assert {topic: extra for topic, extra in told.items() if extra} == {
         "register": {"fedward_instance"},
@@ -315,7 +206,7 @@ def test_no_image_no_patient_and_no_folder_left(captured):
             sent += [msgpack.packb(headers), payload]
     assert _found(captured.needles, sent) == set()
     layer = max(captured.results("good")[0]["DXO"]["data"].values(), key=lambda value: value.nbytes)
-    assert _found({"a layer": _middle(layer.tobytes())}, sent) == {"a layer"}  # an array is found where one is sent
+    assert _found({"a layer": middle(layer.tobytes())}, sent) == {"a layer"}  # an array is found where one is sent
 
 
 def test_none_of_it_is_at_the_server(captured):
