@@ -1,5 +1,6 @@
 """The lock of a kit: held once, freed with its holder, told apart by folder."""
 
+import socket
 import subprocess
 import sys
 
@@ -38,8 +39,9 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path):
 def test_the_same_folder_is_known_again_and_a_copy_is_not(tmp_path):
     (tmp_path / "copy").mkdir()
     with lock(tmp_path) as held:
-        first = instance(tmp_path, held)
+        first = instance(held)
     with lock(tmp_path) as held, lock(tmp_path / "copy") as other:
-        again, copy = instance(tmp_path, held), instance(tmp_path / "copy", other)
+        again, copy = instance(held), instance(other)
     assert first["lock"] == again["lock"] != copy["lock"]
+    assert all(socket.gethostname() not in str(one) and str(tmp_path) not in str(one) for one in (first, copy))
     assert len({first["start"], again["start"], copy["start"]}) == 3

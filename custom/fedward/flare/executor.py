@@ -20,6 +20,11 @@ from fedward.settings import RunSettings
 from fedward.site_config import FILE_NAME, read_site_config
 
 
+def known_class(error: FedwardError) -> str:
+    """The name of the error's class that users know: that of `fedward.errors`, whatever a reader derives from it."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == FedwardError.__module__)
+
+
 class TrainingExecutor(Executor):
     """Trains and validates on this site's images, which its own `fedward.yml` names; the job says only what to do.
 
@@ -41,7 +46,7 @@ class TrainingExecutor(Executor):
         try:
             return self._execute(task_name, shareable, fl_ctx)
         except FedwardError as error:
-            kind, message = type(error).__name__, str(error)
+            kind, message = known_class(error), str(error)
             self.log_error(fl_ctx, message)
         except Exception as error:
             kind = type(error).__name__

@@ -35,7 +35,7 @@ class KitLock(FLComponent):
             except FedwardError as error:
                 _close(fl_ctx)
                 raise UnsafeComponentError(str(error)) from error  # the one error at which FLARE stops its start
-            fl_ctx.set_prop(INSTANCE, instance(kit, self._lock), private=False, sticky=True)
+            fl_ctx.set_prop(INSTANCE, instance(self._lock), private=False, sticky=True)
         elif event_type == EventType.AFTER_CLIENT_REGISTER and not fl_ctx.get_prop(FLContextKey.CLIENT_TOKEN):
             _close(fl_ctx)
             # FLARE's script tries again within seconds, and with each try the running kit loses its connection: after

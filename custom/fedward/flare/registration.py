@@ -55,10 +55,10 @@ class RegistrationGuard(FLComponent):
         same_kit = bool(instance.get("lock")) and instance["lock"] == known.get("lock")
         if same_kit or silent > self.alive_seconds:
             return ""
-        where = f"{known.get('host', 'another machine')}, folder {known.get('folder', 'unknown')}"
         return (
-            f"{site} is connected already, from {where}, heard of {silent:.0f} s ago: stop that one, or if it is gone "
-            f"start this one again {self.alive_seconds:g} s after it ended"
+            f"{site} is connected already, from another start of its kit, heard of {silent:.0f} s ago: stop that one "
+            f"(running.lock in its folder names the process), or if it is gone start this one again "
+            f"{self.alive_seconds:g} s after it ended"
         )
 
     def _explain(self, reply: Message) -> None:

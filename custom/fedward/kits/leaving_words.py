@@ -35,11 +35,12 @@ TO_KNOW = (
     "layer of a usual network is larger than what one ciphertext holds.",
 )
 CONNECTION = (
-    "when it connects: the site's name and organisation (its certificate), its address as the server sees it",
+    "when it connects: the site's name and organisation (its certificate), the machine's own address, FLARE's version, "
+    "and a hash that tells one start of the kit from another",
     "with that: the settings of local/resources.json that are no components, such as whether logs are streamed",
     "while it runs: a heartbeat with the ids of its jobs; of a job that it has started, its task, status and exit code",
     "before a job: whether it has a free place and a GPU, and in one sentence why it refuses a job",
-    "asked by an administrator who may (local/authorization.json): FLARE's version, memory, names of GPUs, the kit's "
+    "asked by an administrator who may (local/authorization.json): memory, names of GPUs, the kit's "
     "folder, names of the scopes of privacy.json, components of the job",
 )
 FILTERS = {

@@ -1,6 +1,7 @@
 """A kit runs once: a lock on its folder, and what tells one start of it from another."""
 
 import fcntl
+import hashlib
 import os
 import socket
 import uuid
@@ -33,13 +34,12 @@ def lock(kit: Path) -> IO[str]:
     return file
 
 
-def instance(kit: Path, held: IO[str]) -> dict[str, str]:
-    """What tells this start of the kit from another: same `lock`, different `start` means that the former ended."""
+def instance(held: IO[str]) -> dict[str, str]:
+    """What tells this start of the kit from another: same `lock`, different `start` means that the former ended.
+
+    It goes to the server, so it is a hash that names neither machine nor folder.
+    """
     status = os.fstat(held.fileno())
     machine = BOOT_ID.read_text().strip() if BOOT_ID.exists() else f"{socket.gethostname()}-{uuid.getnode()}"
-    return {
-        "start": str(uuid.uuid4()),
-        "lock": f"{machine}:{status.st_dev}:{status.st_ino}",
-        "host": socket.gethostname(),
-        "folder": str(kit),
-    }
+    held_by = f"{machine}:{status.st_dev}:{status.st_ino}"
+    return {"start": str(uuid.uuid4()), "lock": hashlib.sha256(held_by.encode()).hexdigest()}
