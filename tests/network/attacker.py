@@ -4,6 +4,8 @@ import io
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -78,30 +80,59 @@ def take_certificate(kit: Path, of: Path) -> Path:
     return kit
 
 
+def tls(network: Network, kit: Path | None) -> str:
+    """What the server does with this kit's certificate (None: with a client that has none): "accepted" or "refused"."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the attacker does not care whom they talk to
+    context.set_alpn_protocols(["h2"])
+    if kit:
+        context.load_cert_chain(kit / "startup" / "client.crt", kit / "startup" / "client.key")
+    with socket.create_connection(("127.0.0.1", network.port), 10) as plain:
+        try:
+            with context.wrap_socket(plain) as secure:
+                secure.settimeout(10)
+                return "accepted" if secure.recv(1) else "refused"  # gRPC servers speak first
+        except (ssl.SSLError, ConnectionError):
+            return "refused"
+
+
 # --- clients ---
 
 
-@contextmanager
-def own_client(kit: Path, name: str) -> Iterator[Callable[[], str]]:
-    """FLARE's client on a kit, without start script, check and guards; yields what it has printed so far."""
+def without_guards(kit: Path) -> Path:
+    """The kit without our components that refuse to start: an attacker leaves them out."""
     guards = ("kit_guard", "kit_lock")
     edit(
         kit / "local" / "resources.json",
         lambda values: values.update(components=[c for c in values["components"] if c["id"] not in guards]),
     )
-    words = ["-m", CLIENT, "-m", str(kit), "-s", "fed_client.json", "--set", "secure_train=true"]
-    words += ["config_folder=config", "org=x", f"uid={name}"]
-    out = kit / "attack.txt"
-    with out.open("wb") as file:
+    return kit
+
+
+@contextmanager
+def flare(kit: Path, kind: str = "client", name: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """FLARE's own process on a kit, without start script and check; what it prints is in KIT/attack.txt."""
+    words = ["-m", f"nvflare.private.fed.app.{kind}.{kind}_train", "-m", str(kit), "-s", f"fed_{kind}.json", "--set"]
+    words += ["secure_train=true", "config_folder=config", "org=x", *([f"uid={name}"] if name else [])]
+    with (kit / "attack.txt").open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-u", *words], cwd=kit, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+            [sys.executable, "-u", *words],
+            cwd=kit,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
     try:
-        yield lambda: out.read_text(errors="replace")
+        yield process
     finally:
         process.kill()
         process.wait(20)
+
+
+def printed(kit: Path) -> str:
+    return (kit / "attack.txt").read_text(errors="replace")
 
 
 def until(condition: Callable[[], Any], seconds: float, what: Callable[[], str]) -> Any:

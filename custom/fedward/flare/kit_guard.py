@@ -1,10 +1,11 @@
 """KitGuard: a kit whose last check did not pass, or whose files changed since, does not start."""
 
-import contextlib
 import os
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from nvflare.apis.event_type import EventType
@@ -21,6 +22,7 @@ from fedward.kits.running import listeners
 from fedward.rounds.run_folder import read_json
 
 LOOKS, LOOK_SECONDS = 8, 0.25
+CLOSE_SECONDS = 2.0
 
 
 class KitGuard(FLComponent):
@@ -43,8 +45,7 @@ class KitGuard(FLComponent):
         if reason:
             end_start_script(root)
             print(f"fedward refuses to start: {reason}", file=sys.stderr, flush=True)
-            with contextlib.suppress(Exception):  # at once: sites must not land on a server that ends in seconds
-                fl_ctx.get_prop(FLContextKey.SITE_OBJ).cell.stop()
+            _close(fl_ctx.get_prop(FLContextKey.SITE_OBJ).cell)
             raise UnsafeComponentError(reason)
 
 
@@ -90,6 +91,17 @@ def _others(port: int) -> list[int | None]:
             break
         time.sleep(LOOK_SECONDS)
     return others
+
+
+def _close(cell: Any) -> None:
+    """Close the connections at once: sites must not land on a server that ends in seconds.
+
+    FLARE waits for its listeners, for ever where they are just starting; so this does not wait for FLARE.
+    """
+    if cell is not None:
+        stopping = threading.Thread(target=cell.stop, daemon=True)
+        stopping.start()
+        stopping.join(CLOSE_SECONDS)
 
 
 def end_start_script(root: Path) -> None:

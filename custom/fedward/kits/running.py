@@ -8,6 +8,7 @@ import psutil
 
 from fedward.kits.finding import Finding, ok, problem
 from fedward.kits.kit import Kit
+from fedward.kits.lock import LOCK_FILE
 from fedward.kits.site_checks import writable
 
 NOT_RUNNING = "not yet"
@@ -16,12 +17,13 @@ FLARE_PROCESS = "nvflare.private.fed.app"
 
 def running_process(kit: Kit) -> int | None:
     """Process id of this kit's FLARE process, or of its start script; None where neither runs."""
-    for name, part in (("pid.fl", FLARE_PROCESS), ("daemon_pid.fl", "sub_start.sh")):
+    # start.sh --once leaves no pid.fl: there it is the lock, "process 123 on host", that says who runs
+    for name, part in (("pid.fl", FLARE_PROCESS), ("daemon_pid.fl", "sub_start.sh"), (LOCK_FILE, FLARE_PROCESS)):
         try:
-            pid = int((kit.root / name).read_text().strip())
+            pid = int((kit.root / name).read_text().removeprefix("process ").split()[0])
             if any(part in argument for argument in psutil.Process(pid).cmdline()):
                 return pid
-        except (OSError, ValueError, psutil.Error):
+        except (OSError, ValueError, IndexError, psutil.Error):
             continue
     return None
 
