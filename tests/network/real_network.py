@@ -101,13 +101,12 @@ class Network:
 
     def restart(self, *names: str, limit: float = LIMIT) -> None:
         """Stop these hospitals and start them by their own start script, as their IT does after a change."""
-        for name in names:
-            process = self.processes()[name]
-            family = [*process.children(recursive=True), process]
-            for one in family:
-                one.terminate()
-            for one in psutil.wait_procs(family, timeout=20)[1]:
-                one.kill()
+        running = [process for name, process in self.processes().items() if name in names]
+        family = [one for process in running for one in (process, *process.children(recursive=True))]
+        for one in family:
+            one.terminate()
+        for one in psutil.wait_procs(family, timeout=5)[1]:
+            one.kill()
         processes = Processes(self.root)
         for name in names:
             (self.kit(name) / "log.txt").unlink()  # so that what it says is of this start

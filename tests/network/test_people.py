@@ -201,7 +201,7 @@ def test_a_hospital_that_takes_no_jobs_of_a_lead_or_study_is_left_out(network, t
         job = network.export(tmp_path, "left-out", "--hospitals", "3", "--rounds", "1", "--min-sites", "1")
         meta = network.until(network.submit(job), "FINISHED")
         said = str(meta["job_deploy_detail"])
-        assert f"{who} takes no jobs of {LEAD} (lead of consortium): its authorization.json forbids it" in said
+        assert f"{who}: user '{LEAD}' is not authorized for 'submit_job'" in said
         assert f"study 'brain-tumour' is not approved at {which} (approved there: chest-x-ray)" in said
         assert meta["status"] == "FINISHED:COMPLETED"
         records = read_records(network.root / "runs" / "left-out" / "rounds.jsonl")
