@@ -22,7 +22,7 @@ NETWORK = {
     "coordinator": None,
     "orgs": {},
     "studies": {"brain": {"sites": SITES, "admins": ["lead@c.org"]}},
-    "users": {},
+    "users": {name: {"role": role, "org": org} for name, (org, role) in PEOPLE.items() if role},
     "fedward": "0.1.0",
     "nvflare": "2.9.0",
     "ca_sha256": "ab",

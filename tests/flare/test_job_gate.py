@@ -276,3 +276,18 @@ def test_refusals_of_a_job_that_goes_on_are_kept(consortium):
     JobGate().handle_event(EventType.JOB_DEPLOYED, fl_ctx)
     kept = json.loads((consortium.server / "j1" / "refusals.json").read_text())
     assert kept == {"hospital-01": "no such study"}
+
+
+def test_a_person_who_left_the_network_submits_nothing(console, consortium, job):
+    """FLARE revokes no certificate: the server's network.json says who still belongs to it."""
+    path = consortium.server / "local" / "network.json"
+    kept = path.read_text()
+    data = zipped(consortium.sign(job))
+    values = json.loads(kept)
+    del values["users"]["lead@c.org"]
+    path.write_text(json.dumps(values))
+    try:
+        assert "lead@c.org is not, or no more, among the people of this network" in console.submit(data)[0]
+    finally:
+        path.write_text(kept)
+    assert console.submit(data)[1] == "ok"

@@ -1,6 +1,7 @@
 """The server's gate: an upload is checked before FLARE parses it, and a refusal reaches the submitter as a sentence."""
 
 import tempfile
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,10 @@ class GatedJobs(JobCommandModule):
     def _check(self, data: bytes, study: str, user: str | None) -> None:
         files = read_archive(data)
         root_ca = self._kit / "startup" / "rootCA.pem"
+        network = read_network(self._kit / "local" / NETWORK_FILE)
         if root_ca.is_file():
-            check_signature(files, root_ca, user)
-        settings = check_job(files, read_network(self._kit / "local" / NETWORK_FILE), study)
+            check_signature(files, root_ca, user, network.users)
+        settings = check_job(files, network, study)
         check_server(settings, read_site_config(self._kit / "local" / FILE_NAME, "server"))
 
 
@@ -109,8 +111,11 @@ def gated(modules: list[Any], kit: Path) -> list[Any]:
     return [GatedJobs(kit) if module is plain[0] else module for module in modules]
 
 
-def check_signature(files: dict[str, bytes], root_ca: Path, user: str | None) -> None:
-    """UsageError unless every file, meta.json too, is signed by `user` (None: by any one user) of this network."""
+def check_signature(files: dict[str, bytes], root_ca: Path, user: str | None, people: Container[str]) -> None:
+    """UsageError unless every file, meta.json too, is signed by `user` (None: by any one) of the network's `people`.
+
+    FLARE revokes no certificate: whoever leaves is taken out of the server's network.json.
+    """
     if not all(name in files for name in SIGNATURE_FILES):
         raise UsageError(
             "the job is not signed: submit its folder with 'nvflare job submit' or the console's submit_job"
@@ -123,6 +128,10 @@ def check_signature(files: dict[str, bytes], root_ca: Path, user: str | None) ->
         names = {signer.name for signer in signers(Path(folder), root_ca)}
     if len(names) > 1:
         raise UsageError(f"the job is signed by {' and '.join(sorted(names))}: one person must sign all of it")
+    if strangers := sorted(name for name in names if name not in people):
+        raise UsageError(
+            f"{strangers[0]} is not, or no more, among the people of this network: the project_admin can say why"
+        )
     if user is not None and names != {user}:
         raise UsageError(
             f"the job is signed by {', '.join(sorted(names))}, but {user} submits it: submit it with your own kit"

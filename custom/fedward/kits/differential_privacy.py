@@ -146,4 +146,5 @@ def gaussian(count: int) -> np.ndarray:
     bits = np.frombuffer(os.urandom(16 * pairs), np.uint64) >> np.uint64(11)
     uniform = (bits.astype(np.float64) + 0.5) * 2.0**-53
     radius, angle = np.sqrt(-2 * np.log(uniform[:pairs])), 2 * np.pi * uniform[pairs:]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
+    values: np.ndarray = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+    return values[:count]
