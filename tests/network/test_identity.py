@@ -13,6 +13,7 @@ from fedward.flare.session import connect
 from fedward.kits.kit import open_kit
 
 SITE, OTHER = "hospital-03", "hospital-02"
+PERSONS = "the certificate is a person's (role lead), the kit a hospital's"
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,10 @@ def forged(network, tmp_path_factory):
     ("what", "reason"),
     [
         ("unknown authority", "the certificate of hospital-03 was not issued by fedward"),
-        ("expired", "the certificate expired on"),
+        pytest.param("expired", "the certificate expired on", marks=pytest.mark.slow),
         ("another site", "the certificate is that of hospital-02, the kit that of hospital-03"),
-        ("a person", "the certificate is a person's (role lead), the kit a hospital's"),
-        ("a person of the site's name", "the certificate is a person's (role lead), the kit a hospital's"),
+        pytest.param("a person", PERSONS, marks=pytest.mark.slow),
+        pytest.param("a person of the site's name", PERSONS, marks=pytest.mark.slow),
     ],
 )
 def test_the_kit_itself_does_not_start_and_says_why(forged, what, reason):
@@ -120,6 +121,7 @@ def test_a_second_server_ends_with_a_clear_error(network, tmp_path):
     assert f"fedward refuses to start: port {network.port} is taken by process" in printed(copy)
 
 
+@pytest.mark.slow  # in the default set, the job of test_people.py says the same
 def test_a_good_job_still_runs(network, tmp_path):
     job = network.export(tmp_path, "after-identity", "--hospitals", "3", "--rounds", "1")
     meta = network.until(network.submit(job), "FINISHED")

@@ -238,6 +238,7 @@ def test_two_hundred_megabytes_are_received_and_dropped(network, lead, tmp_path)
     assert sum(process.memory_info().rss for process in server) < 1e9  # stock FLARE: 1.6 GB
 
 
+@pytest.mark.slow  # in the default set, the job of test_people.py says the same
 def test_a_good_job_still_runs(network, tmp_path):
     job = network.export(tmp_path, "after-jobs", "--hospitals", "2", "--rounds", "1")
     meta = network.until(network.submit(job), "FINISHED")
