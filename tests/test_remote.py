@@ -1,6 +1,7 @@
 """A job on a real network, as far as it goes without one: who takes part, what is shown, what is brought home."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,11 +11,13 @@ import fedward.flare.session
 from fedward.errors import FedwardError, UsageError
 from fedward.kits.kit import Network
 from fedward.lgg_segmentation import SETTINGS
-from fedward.remote import JOB_FILE, find_run, run_on_network, study_sites
+from fedward.remote import JOB_FILE, check_target, find_run, run_on_network, study_sites
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 
 HOSPITALS = ("hospital-01", "hospital-02", "hospital-03")
 RECORD = {"kind": "training", "asked": list(HOSPITALS), "answers": {}, "received": None, "weights": {}, "seconds": 1.0}
+
+WAITS = "2026-11-21 18:09:12 to 2026-11-21 18:09:17: waits for hospital-02"
 
 
 def kit(**studies):
@@ -48,7 +51,7 @@ class FakeServer:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         if isinstance(state, BaseException):
             raise state
-        return {"status": state, "job_deploy_detail": self.details, "schedule_history": ["now: waits for hospital-02"]}
+        return {"status": state, "job_deploy_detail": self.details, "schedule_history": [WAITS]}
 
     def records(self, job_id):
         return [{**RECORD, "round": 1}]
@@ -67,7 +70,7 @@ def go(monkeypatch, tmp_path):
     monkeypatch.setattr("fedward.remote.POLL_SECONDS", 0.0)
     console = Console(record=True, width=200, force_terminal=False, quiet=False)
 
-    def run(server):
+    def run(server, settings=SETTINGS):
         @contextmanager
         def connect(kit, study):
             yield server
@@ -75,7 +78,7 @@ def go(monkeypatch, tmp_path):
         monkeypatch.setattr(fedward.flare.session, "connect", connect)
         folder = RunFolder(tmp_path / "run")
         folder.root.mkdir(exist_ok=True)
-        run_on_network(SETTINGS, kit(), folder, False, console)
+        run_on_network(settings, kit(), folder, False, console)
         return folder
 
     run.console = console
@@ -88,7 +91,8 @@ def test_a_run_is_followed_and_brought_home(go):
     assert read_json(folder.run)["state"] == "finished"
     shown = go.console.export_text()
     assert "Submitted job job-1" in shown
-    assert "SUBMITTED now: waits for hospital-02" in shown
+    assert "waits for hospital-02; it starts by itself, or needs fewer sites with --min-sites" in shown
+    assert "did not take the job" not in shown
     assert "round 1/25" in shown
     assert "FINISHED:COMPLETED" in shown
 
@@ -121,6 +125,46 @@ def test_a_run_that_ended_is_submitted_anew(go):
     for number in (1, 2):
         with pytest.raises(FedwardError, match=f"job job-{number} failed"):
             go(server)
+
+
+def test_a_job_that_runs_without_a_site_says_so_while_it_runs(go):
+    details = ["server: OK", "hospital-02: NVFLARE_ERROR: study 'x' is not approved"]
+    go(FakeServer(["RUNNING", "RUNNING", "FINISHED:COMPLETED"], {"state": "finished"}, details))
+    shown = go.console.export_text()
+    assert shown.count("hospital-02 did not take the job: study 'x' is not approved") == 1
+
+
+def test_a_job_with_other_settings_that_still_waits_is_not_forgotten(go):
+    server = FakeServer(["SUBMITTED", KeyboardInterrupt(), "SUBMITTED"], {"state": "finished"})
+    with pytest.raises(KeyboardInterrupt):
+        go(server)
+    with pytest.raises(UsageError, match=r"belongs to job job-1, .*is SUBMITTED: .*nvflare job abort job-1"):
+        go(server, replace(SETTINGS, rounds=2))
+    server.states = ["FINISHED:ABORTED", "FINISHED:COMPLETED"]
+    go(server, replace(SETTINGS, rounds=2))
+    assert len(server.submitted) == 2
+
+
+def test_a_lost_connection_leaves_the_job_to_be_watched_again(go):
+    lost = FedwardError("the connection to the server was lost")
+    server = FakeServer(["RUNNING", lost, "RUNNING", "FINISHED:COMPLETED"], {"state": "finished"})
+    with pytest.raises(FedwardError, match="was lost"):
+        go(server)
+    go(server)
+    assert len(server.submitted) == 1
+
+
+def test_watching_does_not_replace_the_run_of_another_job(tmp_path):
+    folder = RunFolder(tmp_path)
+    check_target(folder, "job-1")
+    write_json(folder.root / JOB_FILE, {"job": "job-1"})
+    check_target(folder, "job-1")
+    with pytest.raises(UsageError, match="holds job job-1: choose another --out"):
+        check_target(folder, "job-2")
+    (folder.root / JOB_FILE).unlink()
+    write_json(folder.run, {"state": "finished"})
+    with pytest.raises(UsageError, match="holds another run"):
+        check_target(folder, "job-1")
 
 
 def test_a_download_without_a_run(tmp_path):

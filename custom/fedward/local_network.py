@@ -36,8 +36,11 @@ def start_network(
     Where anything fails, what was started is ended, and FedwardError holds the end of what the kit printed.
     """
     processes = Processes(network)
-    if processes.alive():
-        raise FedwardError(f"the network in {network} runs already: fedward network status, or stop")
+    if alive := processes.alive():
+        raise FedwardError(
+            f"the network in {network} runs already ({len(alive)} of {len(processes.entries)} kits): see fedward "
+            "network status; to start ended ones, stop it first"
+        )
     kits = provision(network, project, port, poc)
     if astray := [name for name in hospitals if not (kits / name).is_dir()]:
         raise FedwardError(f"{project} defines no {', '.join(astray)}, which {sites_folder} holds")

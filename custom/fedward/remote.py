@@ -1,5 +1,6 @@
 """A job on a real network: submit it, watch its rounds, bring the result home. FLARE is behind `flare.session`."""
 
+import shlex
 import shutil
 import tempfile
 import time
@@ -40,30 +41,61 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
     from fedward.flare.recipe import export_job
     from fedward.flare.session import connect
 
-    note = folder.root / JOB_FILE
     with connect(kit, settings.study) as connection:
-        if note.is_file() and (known := read_json(note)).get("fingerprint") == settings.fingerprint():
-            job_id = str(known["job"])
+        job_id = _job_of(connection, settings, folder, kit)
+        if job_id is not None:
             console.print(f"Going on with job {job_id}, which was submitted from here", highlight=False)
         else:
             with tempfile.TemporaryDirectory(prefix="fedward-") as temporary:
                 job_id = connection.submit(export_job(settings, Path(temporary), tensorboard))
             about = {"job": job_id, "server": f"{kit.host}:{kit.port}", "fingerprint": settings.fingerprint()}
-            write_json(note, about)
+            write_json(folder.root / JOB_FILE, about)
             console.print(f"Submitted job {job_id}: {len(settings.sites)} sites, {settings.rounds} rounds")
         try:
             follow(connection, job_id, settings.rounds, console, folder)
         except KeyboardInterrupt:
+            again = ["fedward", "watch", job_id, "--startup-kit", str(kit.root), "--study", settings.study]
             console.print(
-                f"\nThe job goes on without this command. To see it again, give the same command, or:\n"
-                f"  fedward watch {job_id} --startup-kit {kit.root} --study {settings.study} --out {folder.root}",
+                "\nThe job goes on without this command. To see it again, give the same command, or:\n"
+                f"  {shlex.join([*again, '--out', str(folder.root)])}",
                 highlight=False,
+                soft_wrap=True,
             )
             raise
-        except FedwardError:
-            if not folder.finished():
-                note.unlink(missing_ok=True)  # given again, the command submits anew; the server goes on from its state
-            raise
+
+
+def _job_of(connection: "Connection", settings: RunSettings, folder: RunFolder, kit: Kit) -> str | None:
+    """The job that this run folder was made for, where it still matters; None where one is to be submitted.
+
+    UsageError where a job of other settings was submitted from here and has not ended: it would be forgotten.
+    """
+    from fedward.flare.session import COMPLETED, status
+
+    note = folder.root / JOB_FILE
+    if not note.is_file():
+        return None
+    known = read_json(note)
+    job_id = str(known["job"])
+    try:
+        state = status(connection.meta(job_id))
+    except FedwardError:
+        return None  # deleted at the server, or another server's
+    if known.get("fingerprint") == settings.fingerprint():
+        return job_id if state == COMPLETED or not state.startswith("FINISHED") else None
+    if not state.startswith("FINISHED"):
+        raise UsageError(
+            f"{folder.root} belongs to job {job_id}, which has other settings and is {state}: choose another --out, "
+            f"or end that job with: nvflare job abort {job_id} --force --startup-kit {kit.root}"
+        )
+    return None
+
+
+def check_target(folder: RunFolder, job_id: str) -> None:
+    """UsageError where `folder` holds the run of another job than `job_id`: downloading would replace it."""
+    note = folder.root / JOB_FILE
+    known = str(read_json(note)["job"]) if note.is_file() else None
+    if known not in (None, job_id) or (known is None and folder.run.exists()):
+        raise UsageError(f"{folder.root} holds {f'job {known}' if known else 'another run'}: choose another --out")
 
 
 def follow(
@@ -75,19 +107,26 @@ def follow(
     """
     from fedward.flare.session import left_out, status, waiting_for
 
-    said = ""
+    said: set[str] = set()
+
+    def say(text: str) -> None:
+        """Once: the server is asked every second."""
+        if text not in said:
+            said.add(text)
+            console.print(text, highlight=False, soft_wrap=True)
+
     with LiveTable(rounds, console) as table:
         while True:
             meta = connection.meta(job_id)
             state = status(meta)
+            say(f"Job {job_id}: {state}")
+            if state == "SUBMITTED" and (reason := waiting_for(meta)):
+                say(f"  {reason}; it starts by itself, or needs fewer sites with --min-sites")
+            if state != "SUBMITTED":
+                for site, reason in left_out(meta).items():
+                    say(f"  {site} did not take the job: {reason}")
             if state == "RUNNING":
                 _show_new(table, connection.records(job_id))
-            now = f"{state} {waiting_for(meta)}".strip() if state == "SUBMITTED" else state
-            if now != said and (state != "RUNNING" or not said):
-                console.print(f"Job {job_id}: {now}", highlight=False, soft_wrap=True)
-                for line in left_out(meta):
-                    console.print(f"  did not take the job: {line}", highlight=False, soft_wrap=True)
-                said = now
             if state.startswith("FINISHED"):
                 break
             time.sleep(POLL_SECONDS)
@@ -114,9 +153,11 @@ def fetch(connection: "Connection", job_id: str, meta: dict[str, Any], folder: R
         try:
             source = find_run(connection.download(job_id, Path(temporary)))
         except FedwardError as error:
-            reasons = "; ".join(left_out(meta)) or str(error)
+            reasons = "; ".join(f"{site}: {reason}" for site, reason in left_out(meta).items()) or str(error)
             raise FedwardError(f"job {job_id} ended as {status(meta)} without a run folder: {reasons}") from error
         shutil.copytree(source, folder.root, dirs_exist_ok=True)
+        if not (folder.root / JOB_FILE).is_file():
+            write_json(folder.root / JOB_FILE, {"job": job_id})
 
 
 def find_run(download: Path) -> Path:

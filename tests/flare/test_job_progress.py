@@ -74,12 +74,12 @@ def test_what_the_server_says_of_a_refusal_is_kept():
 def test_words_about_a_job_that_waits_or_lost_sites():
     meta = {
         JobMetaKey.STATUS.value: "SUBMITTED",
-        JobMetaKey.SCHEDULE_HISTORY.value: ["first", "then: hospital-02 is busy"],
+        JobMetaKey.SCHEDULE_HISTORY.value: ["first", "2026-11-21 18:09:12: hospital-02 is busy"],
         JobMetaKey.JOB_DEPLOY_DETAIL.value: ["server: OK", "hospital-01: OK", "hospital-02: study is not approved"],
     }
-    assert (status(meta), waiting_for(meta)) == ("SUBMITTED", "then: hospital-02 is busy")
-    assert left_out(meta) == ["hospital-02: study is not approved"]
-    assert (status({}), waiting_for({}), left_out({})) == ("unknown", "", [])
+    assert (status(meta), waiting_for(meta)) == ("SUBMITTED", "hospital-02 is busy")
+    assert left_out(meta) == {"hospital-02": "study is not approved"}
+    assert (status({}), waiting_for({}), left_out({})) == ("unknown", "", {})
 
 
 def test_only_a_persons_kit_logs_in():

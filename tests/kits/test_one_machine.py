@@ -10,7 +10,16 @@ import pytest
 import yaml
 
 from fedward.errors import FedwardError, UsageError
-from fedward.kits.one_machine import Processes, check_port_free, fill_in, free_port, kits_folder, provision
+from fedward.kits.one_machine import (
+    PROJECT,
+    Processes,
+    check_place,
+    check_port_free,
+    fill_in,
+    free_port,
+    kits_folder,
+    provision,
+)
 from fedward.rounds.run_folder import read_json, write_json
 from fedward.site_config import read_site_config
 
@@ -107,3 +116,16 @@ def test_a_taken_port_is_named(kits):
     check_port_free(kits)
     with socket.create_server(("127.0.0.1", port)), pytest.raises(FedwardError, match=f"port {port} is in use"):
         check_port_free(kits)
+
+
+def test_a_folder_of_somebody_else_is_not_written_into(tmp_path):
+    project = PROJECT
+    check_place(tmp_path / "new", project, free_port())
+    (tmp_path / "thesis.doc").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds thesis\.doc, which is not of a network"):
+        check_place(tmp_path, project, free_port())
+
+
+def test_what_an_interrupted_provisioning_left_is_made_anew(tmp_path):
+    (tmp_path / "workspace" / "fedward" / "state").mkdir(parents=True)
+    assert provision(tmp_path, PROJECT, free_port()).name == "prod_00"

@@ -1,5 +1,6 @@
 """fedward network: server and hospitals of a real network, on one machine."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,25 +46,27 @@ def start(context: click.Context, network: Path, sites: Path | None, project: Pa
 
     Each start runs the kit's own start.sh, so fedward check-kit decides whether a site may start.
     """
-    from fedward.kits.one_machine import LEAD, PROJECT
+    from fedward.kits.one_machine import LEAD, PROJECT, check_place
     from fedward.local_network import start_network
     from fedward.simulation import find_sites
 
     begin = time.monotonic()
+    check_place(network, project or PROJECT, port)
     sites = sites or _phantom_sites(context, network)
     hospitals = find_sites(sites)
     processes = start_network(network, sites, hospitals, project or PROJECT, port, say=click.echo)
     click.echo(f"All {len(hospitals)} hospitals are connected after {time.monotonic() - begin:.0f} s.")
     _show(network, processes)
-    click.echo(f"Submit with the kit of the lead: {network / LEAD}")
+    click.echo(f"Submit with the kit of the lead: {shlex.quote(str(network / LEAD))}")
 
 
 @command.command("stop")
 @network_option
 def stop(network: Path) -> None:
     """End what `start` started, and nothing else."""
-    from fedward.kits.one_machine import Processes
+    from fedward.kits.one_machine import Processes, kits_folder
 
+    kits_folder(network)
     names = Processes(network).stop()
     click.echo(f"Stopped {len(names)} processes: {', '.join(names)}" if names else "Nothing of this network runs.")
 
@@ -75,6 +78,9 @@ def status(network: Path) -> None:
     from fedward.kits.one_machine import Processes, kits_folder
 
     kits_folder(network)
+    if not Processes(network).alive():
+        click.echo("Nothing of this network runs.")
+        return
     _show(network, Processes(network))
 
 
@@ -96,7 +102,7 @@ def _show(network: Path, processes: "Processes") -> None:
     from fedward.errors import FedwardError
     from fedward.flare.session import connect
     from fedward.kits.kit import open_kit
-    from fedward.kits.one_machine import ADMIN, memory_gib
+    from fedward.kits.one_machine import ADMIN, kits_folder, memory_gib
 
     alive = processes.alive()
     try:
@@ -110,8 +116,9 @@ def _show(network: Path, processes: "Processes") -> None:
         table.add_column(heading)
     for entry in processes.entries:
         name = entry["name"]
-        role = open_kit(Path(entry["kit"])).role
-        sees = "–" if role == "server" else "yes" if name in seen else "no"
-        table.add_row(name, str(entry["pid"]) if name in alive else "ended", sees, f"{entry['kit']}/log.txt")
+        is_server = (Path(entry["kit"]) / "startup" / "fed_server.json").is_file()
+        sees = "–" if is_server else "yes" if name in seen else "no"
+        table.add_row(name, str(entry["pid"]) if name in alive else "ended", sees, f"{name}/log.txt")
     Console(soft_wrap=True).print(table)
+    click.echo(f"Kits: {kits_folder(network)}")
     click.echo(f"Memory: {memory_gib(alive.values()):.1f} GiB")

@@ -29,10 +29,12 @@ def command(job: str, startup_kit: Path, study: str, out: Path | None) -> None:
     from fedward.errors import FedwardError
     from fedward.flare.session import connect, status
     from fedward.kits.kit import open_kit
-    from fedward.remote import follow
+    from fedward.remote import check_target, follow
     from fedward.reports.page import write_report
     from fedward.rounds.run_folder import RunFolder
 
+    if out is not None:
+        check_target(RunFolder(out), job)
     with connect(open_kit(startup_kit), study) as connection:
         follow(connection, job, None, Console(), RunFolder(out) if out else None)
         if out is not None:

@@ -1,6 +1,7 @@
 """A researcher's or administrator's connection to the server: submit, watch, download. FLARE's API, our errors."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -21,11 +22,14 @@ from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
 from fedward.errors import FedwardError, UsageError
 from fedward.flare.progress import RECORDS
+from fedward.kits.job_check import SERVER, refusals
 from fedward.kits.kit import Kit
 from fedward.rounds.record import Record
 from fedward.settings import DEFAULT_STUDY
 
 LOGIN_SECONDS = 15.0
+COMPLETED = "FINISHED:COMPLETED"
+TIMES = re.compile(r"^[\d: -]+( to [\d: -]+)?: ")
 
 
 class Connection:
@@ -106,21 +110,25 @@ def status(meta: dict[str, Any]) -> str:
 
 
 def waiting_for(meta: dict[str, Any]) -> str:
-    """Why a submitted job does not run yet, in the scheduler's words; empty where it has said nothing."""
+    """Why a submitted job does not run yet, in the scheduler's words without their time; empty where it is silent."""
     history = meta.get(JobMetaKey.SCHEDULE_HISTORY.value) or []
-    return str(history[-1]) if history else ""
+    return TIMES.sub("", str(history[-1])) if history else ""
 
 
-def left_out(meta: dict[str, Any]) -> list[str]:
+def left_out(meta: dict[str, Any]) -> dict[str, str]:
     """Sites that did not take the job, each with its own reason."""
     details = meta.get(JobMetaKey.JOB_DEPLOY_DETAIL.value) or []
-    return [str(detail) for detail in details if not str(detail).endswith(": OK")]
+    return {site: reason for site, reason in refusals(map(str, details)).items() if site != SERVER}
 
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
     try:
         yield
+    except NoConnection as error:
+        raise FedwardError(
+            f"{what}: the connection to the server was lost. When it is there again, give the same command again"
+        ) from error
     except (InvalidJobDefinition, AuthorizationError, JobNotFound, SessionClosed) as error:
         raise FedwardError(f"{what}: {error}") from error
     except Exception as error:

@@ -30,6 +30,7 @@ LEAD, ADMIN = "lead", "project_admin"
 TEMPLATE_DATA = "/data/lgg"  # what the kits' fedward.yml says before anybody fills it in
 STOP_SECONDS = 10.0
 TAIL = 12
+OURS = {"phantoms", "sites", "workspace", "project.yml", "processes.json", "runs", LEAD, ADMIN, ".nvflare"}
 
 
 def kits_folder(network: Path) -> Path:
@@ -45,8 +46,9 @@ def provision(network: Path, project: Path, port: int | None, poc: bool = False)
 
     `poc` makes them with `nvflare poc prepare` instead of `nvflare provision`; our builder works in both.
     """
-    if (network / "workspace").is_dir():
+    if any((network / "workspace").glob("*/prod_*")):
         return kits_folder(network)
+    shutil.rmtree(network / "workspace", ignore_errors=True)  # what an interrupted provisioning left: no kit yet
     values = _project(project)
     server = next(p for p in values["participants"] if p["type"] == "server")
     if port is not None:
@@ -80,6 +82,16 @@ def _project(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is no project file of nvflare provision ({error})") from error
     return dict(values)
+
+
+def check_place(network: Path, project: Path, port: int | None) -> None:
+    """Before anything is written: UsageError where the folder is another's, or the project file is none."""
+    if any((network / "workspace").glob("*/prod_*")):
+        return
+    if network.is_dir() and (strange := sorted(p.name for p in network.iterdir() if p.name not in OURS)):
+        raise UsageError(f"{network} holds {strange[0]}, which is not of a network: give an empty or new folder")
+    server = next(p for p in _project(project)["participants"] if p["type"] == "server")
+    _check_free(port or int(server.get("fed_learn_port", 8002)))
 
 
 def fill_in(kits: Path, sites_folder: Path, hospitals: Iterable[str], network: Path, threads: int) -> None:
@@ -211,11 +223,14 @@ def name_people(network: Path, kits: Path) -> None:
 
 def check_port_free(kits: Path) -> None:
     """FedwardError where the network's port is taken already."""
-    kit = open_kit(server_kit(kits))
+    _check_free(open_kit(server_kit(kits)).port)
+
+
+def _check_free(port: int) -> None:
     with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", kit.port)) == 0:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise FedwardError(
-                f"port {kit.port} is in use: stop what listens there (fedward network stop?), "
+                f"port {port} is in use: stop what listens there (fedward network stop?), "
                 "or make a network in another folder with --port"
             )
 
