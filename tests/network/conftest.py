@@ -10,6 +10,7 @@ from fedward.datasets.phantoms import write_phantoms
 HERE = "tests/network"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in item.path.as_posix():
