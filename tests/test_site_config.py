@@ -57,6 +57,10 @@ def test_what_is_missing_is_named_when_it_is_needed(write):
 def test_no_file(tmp_path):
     with pytest.raises(FedwardError, match="fedward simulator-workspace"):
         read_site_config(tmp_path / "fedward.yml", "a")
+    (tmp_path / "network.json").write_text("{}")  # as in a kit
+    with pytest.raises(FedwardError, match="take it from the kit again") as caught:
+        read_site_config(tmp_path / "fedward.yml", "a")
+    assert "simulat" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,9 @@ def test_no_file(tmp_path):
         ("validation: text", "validation must map"),
         ("threads: -1", "threads must be a whole number"),
         ("threads: two", "threads must be a whole number"),
+        ("threads: 257", "threads must be 256 at most, not 257"),
+        ("min_patients: 10\nthreads: 1\nmin_patients: 1", r"min_patients stands twice \(again in line 3\)"),
+        ("data_sets: {lgg: /a, lgg: /b}", "lgg stands twice"),
         ("threads: true", "threads must be a whole number"),
         ("device: 0", "device must be auto, cpu or cuda"),
         ("min_patients: -1", "min_patients must be a whole number of at least 0"),

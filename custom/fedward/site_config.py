@@ -19,7 +19,7 @@ A job names a data set and never a folder; this file is the only place that maps
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,20 @@ KEYS = {
     "validation",
     "weights",
 }
+MOST_THREADS = 256  # torch takes any number, and a site with thousands comes to a standstill
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key stands once: of two, the loader would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for name, _ in node.value:
+            if isinstance(name, yaml.ScalarNode):
+                if name.value in seen:
+                    raise UsageError(f"{name.value} stands twice (again in line {name.start_mark.line + 1})")
+                seen.add(name.value)
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
@@ -113,10 +127,12 @@ def _folder(value: Any, where: str, fill: Fill) -> Path:
     return path
 
 
-def _count(values: dict[str, Any], key: str, default: int, least: int, path: Path) -> int:
+def _count(values: dict[str, Any], key: str, default: int, least: int, path: Path, most: int | None = None) -> int:
     value = values.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UsageError(f"{path}: {key} must be a whole number of at least {least}, not {value!r}")
+    if most is not None and value > most:
+        raise UsageError(f"{path}: {key} must be {most} at most, not {value}")
     return value
 
 
@@ -143,12 +159,13 @@ def _weights(value: Any, where: str, fill: Fill) -> dict[str, RegisteredWeights]
 def read_site_config(path: Path, site: str) -> SiteConfig:
     """Read and check a site's `fedward.yml`; UsageError names file and key."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a SafeLoader
     except FileNotFoundError:
-        raise FedwardError(
-            f"{path} is missing: it maps data sets to this site's folders "
-            "(in a simulation, make it with fedward simulator-workspace)"
-        ) from None
+        in_a_kit = (path.parent / "network.json").is_file()
+        how = "take it from the kit again" if in_a_kit else "in a simulation, make it with fedward simulator-workspace"
+        raise FedwardError(f"{path} is missing: it maps data sets to this site's folders ({how})") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -167,7 +184,7 @@ def read_site_config(path: Path, site: str) -> SiteConfig:
         source=str(path),
         data_sets=_folders(values.get("data_sets") or {}, f"{path}: data_sets", fill),
         cache=_folder(values["cache"], f"{path}: cache", fill) if "cache" in values else None,
-        threads=_count(values, "threads", 1, 0, path),
+        threads=_count(values, "threads", 1, 0, path, MOST_THREADS),
         device=values.get("device", "auto"),
         min_patients=_count(values, "min_patients", 0, 0, path),
         studies=_studies(values["studies"], path) if "studies" in values else None,

@@ -178,12 +178,32 @@ def test_data_with_faults(hospital, tmp_path, capsys):
         ({"device": "tpu"}, "device"),
         ({"threads": "two"}, "fedward.yml"),
         ({"surprise": 1}, "fedward.yml"),
+        ({"studies": ["brain-tumor"]}, "studies"),
+        ({"studies": ["brain-tumour", "Default"]}, "studies"),
     ],
 )
 def test_faults_of_fedward_yml(hospital, capsys, values, name):
     configure(hospital, **values)
     code, _, found = check(capsys, hospital, "--offline")
     assert (code, problems(found)) == (1, [name])
+
+
+def test_a_study_that_can_never_come_is_told_with_those_that_can(hospital, capsys):
+    configure(hospital, studies=["brain-tumor"])
+    found = check(capsys, hospital, "--offline")[2]["studies"]
+    assert "has no study 'brain-tumor'" in found["text"]
+    assert "studies of hospital-01 are: brain-tumour" in found["fix"]
+    network = hospital / "local/network.json"
+    values = json.loads(network.read_text())
+    values["studies"]["chest-x-ray"] = {"sites": ["hospital-02"], "admins": []}
+    network.write_text(json.dumps(values))
+    configure(hospital, studies=["brain-tumour", "chest-x-ray", "default"])
+    found = check(capsys, hospital, "--offline")[2]["studies"]
+    assert (found["level"], "is not part of study 'chest-x-ray'" in found["text"]) == ("problem", True)
+    configure(hospital, studies=[])
+    code, _, found = check(capsys, hospital, "--offline")
+    assert (code, found["studies"]["level"]) == (0, "warning")
+    assert "takes no job" in found["studies"]["text"]
 
 
 def test_a_site_without_data_sets_is_told(hospital, capsys):

@@ -15,6 +15,7 @@ from fedward.kits.policy import Baseline, check_policy
 from fedward.kits.running import NOT_RUNNING, check_ports, check_running, check_stores
 from fedward.kits.site_checks import check_clock, check_device, check_folders, check_versions, check_weights
 from fedward.kits.startup_files import check_startup_files
+from fedward.kits.studies import check_studies
 from fedward.rounds.run_folder import read_json
 from fedward.site_config import FILE_NAME, SiteConfig, read_site_config
 
@@ -77,7 +78,8 @@ def _site(kit: Kit, starting: bool, workers: int) -> list[Finding]:
         config: SiteConfig = read_site_config(path, kit.name)
     except FedwardError as error:
         return [problem(FILE_NAME, str(error), f"correct {path}")]
-    findings = check_folders(kit, config)
+    findings = check_studies(kit, config) if kit.role == "hospital" else []
+    findings += check_folders(kit, config)
     findings += check_weights(config)
     findings.append(check_device(config))
     return [*findings, *check_data_sets(config, starting, workers)]
