@@ -113,8 +113,37 @@ def test_what_would_be_removed_is_named(kit):
     edit(kit, narrow)
     text = said(kit, JOB)
     assert "removed: head.weight, head.bias" in text
+    assert "The server refuses every result of this site" in text
+    assert "The server refuses" not in said(kit)
     assert "rounded to multiples of 50" in text
     assert "which may name a folder" in text
+
+
+@pytest.mark.parametrize("train", [None, {"layers": ["*"], "max_bytes": 1000}])
+def test_a_list_that_sends_no_whole_model_is_told(kit, train):
+    edit(kit, lambda v: filters(v)[-1]["args"].update(parameters={"train": train} if train else {}))
+    assert "The server refuses every result of this site" in said(kit, JOB)
+
+
+def test_a_whole_model_is_not_refused(kit):
+    assert "refuses every result" not in said(kit, JOB)
+
+
+def test_what_is_looser_than_the_template_is_told_and_fails(kit, capsys):
+    def loosen(values):
+        arguments = filters(values)[-1]["args"]
+        arguments["parameters"]["train"] = {"layers": ["*"], "max_bytes": 10**12}
+        arguments["errors"] = "full"
+
+    assert run(cli, ["what-leaves", str(kit)]) == 0
+    assert "looser" not in capsys.readouterr().out
+    edit(kit, loosen)
+    assert run(cli, ["what-leaves", str(kit)]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("looser than the template: ")]
+    assert len(lines) == 3
+    assert all(line.endswith(": check-kit will not let the site start") for line in lines)
+    assert run(cli, ["what-leaves", str(kit), "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["looser"]) == 3
 
 
 def test_filters_are_described_honestly_with_what_they_spend_over_the_job(kit):
@@ -171,6 +200,9 @@ def test_wrong_folders(kit, capsys, tmp_path):
     assert failed(capsys, kit, tmp_path)[0] == 2
     assert failed(capsys, tmp_path)[0] == 2
     assert failed(capsys, tmp_path / "nowhere")[0] == 2
+    code, text = failed(capsys, kit, JOB.parent)
+    assert code == 2
+    assert "jobs/lgg_segmentation is no job folder (no meta.json); give one of its folders, such as" in text
     code, text = failed(capsys, kit, "--layers")
     assert code == 2
     assert "give the job folder as well" in text

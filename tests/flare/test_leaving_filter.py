@@ -366,17 +366,18 @@ def test_the_kits_own_file_has_no_problem():
         (lambda v: v["scopes"].append({"name": "open"}), "scope open: task_data_filters"),
         (lambda v: v["scopes"].append(v["scopes"][0]), "'name' of its own"),
         (lambda v: v["scopes"].append(7), "'name' of its own"),
-        (lambda v: v["scopes"][0].update(task_data_filters=[]), "must both be lists of filters"),
-        (lambda v: v["scopes"][0].update(task_result_filters=[]), "must both be lists of filters"),
+        (lambda v: v["scopes"][0].update(task_data_filters={}), "must both be lists of filters"),
+        (lambda v: v["scopes"][0].update(task_data_filters=[]), "must name fedward.flare.leaving.ReceivedModel alone"),
+        (lambda v: v["scopes"][0].update(task_result_filters=[]), "must name fedward.flare.leaving.LeavingFilter"),
         (lambda v: v["scopes"][0].update(tasks=["train"]), "has tasks"),
         (lambda v: leaving(v).update(disabled=True), "has disabled"),
         (lambda v: leaving(v).update(direction="in"), "has direction"),
         (lambda v: leaving(v).update(path="nvflare.apis.filter.Filter"), "is unknown"),
         (lambda v: leaving(v).update(path=["x"]), "a filter has no path"),
         (lambda v: leaving(v).update(args=[]), "args of fedward.flare.leaving.LeavingFilter must be a mapping"),
-        (lambda v: leaving(v)["args"].update(secret=1), "unexpected keyword argument 'secret'"),
+        (lambda v: leaving(v)["args"].update(metrcis=[]), "args has metrcis, which it does not know: known are param"),
         (lambda v: leaving(v)["args"].update(metrics=["patients"]), "patients unknown"),
-        (lambda v: leaving(v)["args"].pop("counts"), "missing 1 required positional argument: 'counts'"),
+        (lambda v: leaving(v)["args"].pop("counts"), "args lacks counts"),
         (lambda v: results(v).reverse() or results(v).append(results(v)[0]), "the last of task_result_filters"),
         (lambda v: results(v).append(PERCENTILE), "would cut off the model itself"),
         (lambda v: results(v).insert(0, {"path": ON_UPDATE, "args": {}}), "needs a 'filter'"),
@@ -385,6 +386,14 @@ def test_the_kits_own_file_has_no_problem():
                 0, {"path": ON_UPDATE, "args": {"filter": {**PERCENTILE, "args": {"percentile": 101}}}}
             ),
             "percentile must be a number from 0 to 100",
+        ),
+        (
+            lambda v: results(v).insert(0, {"path": ON_UPDATE, "args": {"filter": {**PERCENTILE, "args": {"x": 1}}}}),
+            "args has x, which it does not know",
+        ),
+        (
+            lambda v: results(v).insert(0, {"path": ON_UPDATE, "args": {"filter": {**PERCENTILE, "args": [7]}}}),
+            "args must be a mapping",
         ),
         (
             lambda v: results(v).insert(

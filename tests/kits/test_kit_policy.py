@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from nvflare.fuel.sec.authz import AuthzContext, Person, parse_policy_config
 from nvflare.security.security import COMMAND_CATEGORIES
 
-from fedward.flare.policy_baseline import installed_baseline
+from fedward.flare.policy_baseline import installed_baseline, privacy_problems
 from fedward.kits.authorization import narrowed_rights, widened_rights
 from fedward.kits.kit import open_kit
+from fedward.kits.leaving_policy import check_leaving
 from fedward.kits.policy import check_policy
 
 CATEGORIES = {str(key): str(value) for key, value in COMMAND_CATEGORIES.items()}
@@ -19,7 +20,8 @@ CATEGORIES = {str(key): str(value) for key, value in COMMAND_CATEGORIES.items()}
 
 def check(kit):
     opened = open_kit(kit)
-    return check_policy(opened, installed_baseline(opened))
+    leaving = check_leaving(opened, privacy_problems) if opened.role == "hospital" else []
+    return [*check_policy(opened, installed_baseline(opened)), *leaving]
 
 
 def edit(path, change):
@@ -34,6 +36,12 @@ def component(values, name):
 
 def leaving(values):
     return values["scopes"][0]["task_result_filters"][-1]["args"]
+
+
+def a_scope(values, name, **changes):
+    scope = json.loads(json.dumps(values["scopes"][0]))
+    scope["task_result_filters"][-1]["args"].update(changes)
+    return {**scope, "name": name}
 
 
 def everything_off(values):
@@ -69,11 +77,14 @@ LOOSER = [
     ("authorization", lambda v: v["permissions"]["org_admin"].update(shutdown="any"), r"org_admin: shutdown"),
     ("privacy", lambda v: leaving(v)["parameters"]["train"]["layers"].append("*"), r"layers \* of task train leave"),
     ("privacy", lambda v: leaving(v)["parameters"]["train"].update(max_bytes=2 * 10**9), "bytes of task train"),
-    ("privacy", lambda v: leaving(v).update(errors="full"), "full text of errors"),
+    ("privacy", lambda v: leaving(v).update(errors="full"), "of an error the full text leaves"),
     ("privacy", lambda v: leaving(v).update(features={"max_rows": 5, "min_noise": 0.1}), "features leave"),
-    ("privacy", lambda v: v["scopes"][0]["task_result_filters"].clear(), "LeavingFilter"),
-    ("privacy", lambda v: v.update(default_scope="x"), "default_scope"),
-    ("privacy", everything_off, "no scope"),
+    (
+        "privacy",
+        lambda v: leaving(v)["parameters"].update(validate={"layers": ["a"], "max_bytes": 1}),
+        "validate leave",
+    ),
+    ("privacy", lambda v: v["scopes"].append(a_scope(v, "b", errors="full")), "scope b: of an error the full"),
 ]
 
 
@@ -94,8 +105,12 @@ STRICTER = [
     ("resources", lambda v: v["class_allow_list"].pop(0), "does not allow fedward."),
     ("authorization", lambda v: v["permissions"]["lead"].update(submit_job="none"), "submit_job (any -> none)"),
     ("authorization", lambda v: v["permissions"].pop("member"), "member: view (any -> none)"),
-    ("privacy", lambda v: leaving(v).update(warnings=False), "not warnings leave"),
-    ("privacy", lambda v: leaving(v)["counts"].update(samples=10), "not count samples is rounded to 1"),
+    ("privacy", lambda v: leaving(v).update(warnings=False), "scope fedward: warnings stay"),
+    ("privacy", lambda v: leaving(v)["counts"].update(samples=10), "scope fedward: count samples is rounded to 10"),
+    ("privacy", lambda v: leaving(v)["parameters"]["train"]["layers"].pop(), "layers head.* of task train stay"),
+    ("privacy", lambda v: leaving(v)["parameters"]["train"].update(layers=["head.bias"]), "layers head.* of task"),
+    ("privacy", lambda v: leaving(v)["parameters"]["train"].update(max_bytes=9), "9 bytes of task train may leave"),
+    ("privacy", lambda v: leaving(v)["parameters"].clear(), "parameters of task train stay"),
 ]
 
 
@@ -105,6 +120,36 @@ def test_tightening_is_fine_and_named(kits, name, change, text):
     findings = check(kits / "hospital-01")
     assert all(one.level == "ok" for one in findings)
     assert any(text in one.text and one.text.startswith("stricter") for one in findings), findings
+
+
+def test_further_filters_are_named(kits):
+    noise = {"path": "fedward.flare.privacy_filters.ClipAndNoise", "args": {"clip": 1.0, "epsilon": 2.0, "delta": 1e-5}}
+    inner = {"path": "nvflare.app_common.filters.percentile_privacy.PercentilePrivacy", "args": {"percentile": 20}}
+    wrapped = {"path": "fedward.flare.privacy_filters.OnUpdate", "args": {"filter": inner}}
+    path = kits / "hospital-01/local/privacy.json"
+    edit(path, lambda v: v["scopes"][0]["task_result_filters"].__setitem__(slice(0, 0), [noise, wrapped]))
+    found = [one for one in check(kits / "hospital-01") if one.name == "privacy.json"]
+    assert [one.level for one in found] == ["ok", "ok"]
+    assert found[0].text.startswith('also: scope fedward: ClipAndNoise {"clip": 1.0')
+    assert found[1].text.startswith('also: scope fedward: PercentilePrivacy {"percentile": 20}')
+
+
+FAULTS = [
+    (lambda v: v["scopes"][0]["task_result_filters"].clear(), "must name fedward.flare.leaving.LeavingFilter"),
+    (lambda v: v.update(default_scope="x"), "default_scope must be one of fedward"),
+    (everything_off, "it must hold 'scopes'"),
+    (lambda v: leaving(v)["counts"].update(samples="10"), "counts.samples must be a whole number"),
+    (lambda v: leaving(v).update(metrcis=[]), "metrcis"),
+]
+
+
+@pytest.mark.parametrize(("change", "text"), FAULTS)
+def test_a_fault_of_the_list_is_told_once_with_one_advice(kits, change, text):
+    edit(kits / "hospital-01/local/privacy.json", change)
+    (found,) = [one for one in check(kits / "hospital-01") if one.level == "problem"]
+    assert found.name == "privacy.json"
+    assert text in found.text
+    assert found.fix.startswith("correct local/privacy.json, or restore it")
 
 
 def test_another_launcher_is_a_problem(kits):

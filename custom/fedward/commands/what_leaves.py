@@ -17,11 +17,12 @@ from fedward.errors import UsageError
 @click.argument("job", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
 @click.option("--layers", is_flag=True, help="List every layer of the job's network.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
-def command(kit: Path, job: Path | None, layers: bool, as_json: bool) -> None:
+def command(kit: Path, job: Path | None, layers: bool, as_json: bool) -> int:
     """Say what may leave the hospital of KIT, and what JOB (a job folder) would send of it.
 
     It reads local/privacy.json of the kit, checks it as the start of the site does, and builds the network of the job
-    without training anything. Exit code 0: said; 1: the list is wrong, so the site does not start; 2: wrong usage.
+    without training anything. Exit code 0: said; 1: the list is wrong, or looser than the template, so the site does
+    not start with it (a looser one is said all the same); 2: wrong usage.
     """
     if layers and job is None:
         raise UsageError("--layers lists the layers of a job's network: give the job folder as well")
@@ -30,6 +31,7 @@ def command(kit: Path, job: Path | None, layers: bool, as_json: bool) -> None:
         click.echo(json.dumps(said, indent=1))
     else:
         show(said, layers)
+    return 1 if said["looser"] else 0
 
 
 def what_leaves(kit: Path, job: Path | None) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def what_leaves(kit: Path, job: Path | None) -> dict[str, Any]:
     from fedward.kits.kit import open_kit
     from fedward.kits.leaving_list import COUNTS, METRICS
     from fedward.kits.leaving_plan import job_plan, scope_of
+    from fedward.kits.leaving_policy import compare_with_template
     from fedward.kits.leaving_words import CONNECTION, NEVER, TO_KNOW, errors, features, filter_words, number, precision
     from fedward.rounds.run_folder import read_json
 
@@ -50,11 +53,14 @@ def what_leaves(kit: Path, job: Path | None) -> dict[str, Any]:
     problems = check_privacy(path)
     if problems:
         raise FedwardError("\n".join([*problems, "This site does not start with that list; put it right first."]))
+    if job is not None:
+        _check_job_folder(job)
     settings = None if job is None else read_app(job / "app", signed=False)
     meta = read_json(job / "meta.json") if job is not None else {}
     if not isinstance(meta, dict):
         raise UsageError(f"{job}/meta.json must be a mapping: export the job again")
-    scope, rules, filters = scope_of(read_json(path), meta.get("scope"))
+    privacy = read_json(path)
+    scope, rules, filters = scope_of(privacy, meta.get("scope"))
     may_leave: dict[str, Any] = {
         "parameters": {task: vars(rule) for task, rule in rules.parameters.items()},
         "metrics": {name: number(name) for name in METRICS if name in rules.metrics},
@@ -67,6 +73,7 @@ def what_leaves(kit: Path, job: Path | None) -> dict[str, Any]:
         "site": opened.name,
         "scope": scope,
         "may_leave": may_leave,
+        "looser": compare_with_template(privacy)[0],
         "filters": [
             dict(zip(("name", "effect"), filter_words(entry), strict=True)) | {"total": _total(entry, settings)}
             for entry in filters
@@ -76,6 +83,14 @@ def what_leaves(kit: Path, job: Path | None) -> dict[str, Any]:
         "connection": list(CONNECTION),
         "to_know": list(TO_KNOW),
     }
+
+
+def _check_job_folder(job: Path) -> None:
+    if (job / "meta.json").is_file():
+        return
+    jobs = sorted(path.parent for path in job.glob("*/meta.json"))
+    such = f"; give one of its folders, such as {jobs[0]}" if jobs else ""
+    raise UsageError(f"{job} is no job folder (no meta.json){such}")
 
 
 def _total(entry: dict[str, Any], settings: Any) -> str | None:
@@ -98,6 +113,9 @@ def show(said: dict[str, Any], layers: bool) -> None:
         console.width = 120
     console.print(f"[bold]What may leave {said['site']}[/] (scope {said['scope']} of local/privacy.json)")
     console.print(_list_table(said["may_leave"]))
+    for text in said["looser"]:
+        line = f"looser than the template: {text}: check-kit will not let the site start"
+        console.print(line, style="bold red", markup=False, soft_wrap=True)
     if said["filters"]:
         console.print(_table("changed before it leaves", [(f["name"], _effect(f)) for f in said["filters"]]))
     else:
@@ -143,6 +161,9 @@ def _show_job(console: Any, job: dict[str, Any], site: str, layers: bool) -> Non
         if task["removed"]:
             rows.append((name, f"removed: {', '.join(task['removed'])}"))
     console.print(_table("task", [*rows, ("in all", f"{job['bytes_in_all']:,} bytes of parameters")]))
+    if job["takes_part"] and any(task["refused"] for task in job["tasks"]):
+        line = "The server refuses every result of this site: it takes all layers of the network, and not all leave."
+        console.print(line, style="bold red", soft_wrap=True)
     if layers:
         train = job["tasks"][0]["layers"]
         table = [(f"{'' if x['leaves'] else 'stays: '}{x['name']}", _layer(x)) for x in train]

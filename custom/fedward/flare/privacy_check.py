@@ -1,6 +1,7 @@
 """Checks a site's `local/privacy.json` completely, by building its filters as FLARE will."""
 
 import contextlib
+import inspect
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from nvflare.app_common.filters.svt_privacy import SVTPrivacy
 from nvflare.private.fed.app.fl_conf import create_privacy_manager
 from nvflare.security.logging import secure_format_exception
 
-from fedward.errors import FedwardError
+from fedward.errors import FedwardError, UsageError
 from fedward.flare.leaving import LeavingFilter, ReceivedModel
 from fedward.flare.privacy_filters import ClipAndNoise, OnUpdate
 from fedward.kits.job_json import strict_json
@@ -54,13 +55,13 @@ def _structure(values: Any) -> list[str]:
     if not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
         return [*problems, "each scope must be a mapping with a 'name' of its own"]
     if values.get("default_scope") not in names:
-        problems.append(f"default_scope must be one of {', '.join(names)}, or jobs that name no scope are refused")
+        problems.append(f"default_scope must be one of {', '.join(names)}: it is the scope of jobs that name none")
     for scope in values["scopes"]:
         where = f"scope {scope['name']}"
         problems += _unknown(where, scope, SCOPE_KEYS)
         data, results = scope.get("task_data_filters"), scope.get("task_result_filters")
         for filters in (data, results):
-            if not isinstance(filters, list) or not filters or not all(isinstance(f, dict) for f in filters):
+            if not isinstance(filters, list) or not all(isinstance(f, dict) for f in filters):
                 problems.append(f"{where}: task_data_filters and task_result_filters must both be lists of filters")
                 break
         else:
@@ -73,8 +74,10 @@ def _order(where: str, data: list[Any], results: list[Any]) -> list[str]:
     first, last = _path(ReceivedModel), _path(LeavingFilter)
     problems = []
     if data != [first]:
-        problems.append(f"{where}: task_data_filters must be {first} alone")
-    if results[-1] != last or last in results[:-1]:
+        problems.append(f"{where}: task_data_filters must name {first} alone")
+    if last not in results:
+        problems.append(f"{where}: task_result_filters must name {last} as the last, or everything would leave")
+    elif results.index(last) != len(results) - 1:
         problems.append(f"{where}: the last of task_result_filters, and no other, must be {last}")
     if first in results:
         problems.append(f"{where}: {first} is no task_result_filter")
@@ -102,12 +105,26 @@ def _filter(where: str, entry: dict[str, Any]) -> list[str]:
             if not isinstance(inner, dict) or inner.get("path") not in ON_UPDATE or set(inner) - FILTER_KEYS:
                 known = ", ".join(ON_UPDATE)
                 return [*problems, f"{where}: {path} needs a 'filter' with path and args; paths are {known}"]
-            arguments = {**arguments, "filter": ON_UPDATE[inner["path"]](**inner.get("args", {}))}
-        FILTERS[path](**arguments)
+            arguments = {**arguments, "filter": _build(inner["path"], ON_UPDATE, inner.get("args", {}))}
+        _build(path, FILTERS, arguments)
     except Exception as error:
         reason = str(error) if isinstance(error, FedwardError) else secure_format_exception(error)
         problems.append(f"{where}: {path}: {reason}")
     return problems
+
+
+def _build(path: str, kinds: dict[str, Callable[..., Any]], arguments: Any) -> Any:
+    """A filter from its arguments; UsageError names those that it does not know, or lacks."""
+    taken = inspect.signature(kinds[path]).parameters
+    if not isinstance(arguments, dict):
+        raise UsageError("args must be a mapping")
+    known = ", ".join(taken) or "none"
+    if wrong := sorted(set(arguments) - set(taken)):
+        raise UsageError(f"args has {', '.join(wrong)}, which it does not know: known are {known}")
+    lacking = [name for name, one in taken.items() if one.default is one.empty and name not in arguments]
+    if lacking:
+        raise UsageError(f"args lacks {', '.join(lacking)}: known are {known}")
+    return kinds[path](**arguments)
 
 
 def _unknown(where: str, values: dict[str, Any], known: set[str]) -> list[str]:

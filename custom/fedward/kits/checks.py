@@ -11,6 +11,7 @@ from fedward.kits.connection import check_connection
 from fedward.kits.data_checks import check_data_sets
 from fedward.kits.finding import Finding, problem
 from fedward.kits.kit import Kit
+from fedward.kits.leaving_policy import check_leaving
 from fedward.kits.policy import Baseline, check_policy
 from fedward.kits.running import NOT_RUNNING, check_ports, check_running, check_stores
 from fedward.kits.site_checks import check_clock, check_device, check_folders, check_versions, check_weights
@@ -46,7 +47,7 @@ def check_kit(
     if kit.role != "admin" and base is not None:
         groups += [
             lambda: check_policy(kit, base),
-            lambda: _privacy(kit, privacy_problems),
+            lambda: check_leaving(kit, privacy_problems) if kit.role == "hospital" else [],
             lambda: _site(kit, starting, workers),
             lambda: [check_running(kit, starting)],
         ]
@@ -64,12 +65,6 @@ def _in_spite_of_unreadable_files(group: Callable[[], list[Finding]]) -> list[Fi
     except OSError as error:
         text = f"{error.filename or 'a file'} cannot be used by user {os.getuid()} ({error.strerror or error})"
         return [problem("access", text, "run as the user who owns the kit, or correct the owner with chown -R")]
-
-
-def _privacy(kit: Kit, privacy_problems: Callable[[Path], list[str]]) -> list[Finding]:
-    path = kit.local / "privacy.json"
-    fix = "correct local/privacy.json; see: fedward what-leaves"
-    return [problem("privacy.json", text, fix) for text in (privacy_problems(path) if path.is_file() else [])]
 
 
 def _site(kit: Kit, starting: bool, workers: int) -> list[Finding]:

@@ -10,7 +10,6 @@ from fedward.kits.leaving import Layout, leaving_parameters, leaving_report
 from fedward.kits.leaving_list import COUNTS, EVALUATION_COUNTS, EVALUATION_METRICS, METRICS, Rules, read_rules
 from fedward.settings import RunSettings
 
-LEAVING = "fedward.flare.leaving.LeavingFilter"
 # What the site's side of a run puts together (fedward.training.site), with numbers that stand for any others.
 _EVALUATION: dict[str, Any] = {**dict.fromkeys(EVALUATION_METRICS, 0.5), **dict.fromkeys(EVALUATION_COUNTS, 1)}
 _VALIDATION: dict[str, Any] = {"train_seconds": 1.0, "start": _EVALUATION}
@@ -91,6 +90,7 @@ def _task(task: str, times: int, rules: Rules, layout: Layout) -> dict[str, Any]
         "counts": {name: rules.counts[name] for name in COUNTS if name in numbers},
         "removed": [*removed, *lost],
         "too_large": too_large,
+        "refused": len(kept) < len(arrays),  # the server averages whole models: it takes all layers or nothing
     }
 
 

@@ -1,7 +1,7 @@
 """A kit's policy against the templates in the package: stricter is the site's right, looser keeps it from starting."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ from fedward.errors import FedwardError, UsageError
 from fedward.kits.authorization import narrowed_rights, widened_rights
 from fedward.kits.finding import Finding, ok, problem, warning
 from fedward.kits.kit import ROLE_FILES, Kit
-from fedward.kits.leaving_list import Rules, read_rules
 from fedward.kits.templates import template
 from fedward.rounds.run_folder import read_json
 
@@ -18,7 +17,6 @@ RESTORE = "restore it from the kit as it was handed out; only fedward.yml and en
 REPLACED_BY_DEPLOY = {"process_launcher", "resource_manager", "resource_consumer"}
 DEPLOY_LAUNCHERS = ("docker_launcher", "k8s_launcher", "slurm_launcher")
 EXTRA_RESOURCES = ("*__resources.json", "*__p_resources.json", "*__j_resources.json")  # FLARE merges them
-LEAVING_FILTER = "fedward.flare.leaving.LeavingFilter"
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,6 @@ class Baseline:
 
     resources: Mapping[str, Any]
     authorization: Mapping[str, Any]
-    privacy: Mapping[str, Any] | None
     allow_list: list[str]
     categories: Mapping[str, str]
 
@@ -39,21 +36,14 @@ def baseline(kit: Kit, allow_list: list[str], categories: Mapping[str, str]) -> 
         values: dict[str, Any] = json.loads(template(kit.role, name).read_text(encoding="utf-8"))
         return values
 
-    privacy = read("privacy.json") if template(kit.role, "privacy.json").is_file() else None
-    return Baseline(read("resources.json"), read("authorization.json"), privacy, allow_list, categories)
+    return Baseline(read("resources.json"), read("authorization.json"), allow_list, categories)
 
 
 def check_policy(kit: Kit, base: Baseline) -> list[Finding]:
-    """Each deviation of resources.json, authorization.json, privacy.json and the startup file, by name."""
+    """Each deviation of resources.json, authorization.json and the startup file, by name."""
     findings: list[Finding] = []
-    for name, compare in (
-        ("resources.json", _resources),
-        ("authorization.json", _authorization),
-        ("privacy.json", _privacy),
-    ):
+    for name, compare in (("resources.json", _resources), ("authorization.json", _authorization)):
         path = kit.local / name
-        if name == "privacy.json" and base.privacy is None:
-            continue
         if not path.is_file():
             what = f"local/{name} is missing: FLARE would use its own defaults, or no policy at all"
             findings.append(problem(name, what, RESTORE))
@@ -122,69 +112,6 @@ def _path(component: Any) -> str:
 def _authorization(values: dict[str, Any], base: Baseline) -> Comparison:
     wider = widened_rights(base.authorization, values, base.categories)
     return wider, [], narrowed_rights(base.authorization, values, base.categories)
-
-
-def _privacy(values: dict[str, Any], base: Baseline) -> Comparison:
-    wanted = next((rules for _, rules in _lists(base.privacy or {}) if rules), None)
-    scopes = list(_lists(values))
-    looser: list[str] = []
-    stricter: list[str] = []
-    if not scopes:
-        looser.append("it has no scope, so nothing that leaves is filtered")
-    if scopes and values.get("default_scope") not in [name for name, _ in scopes]:
-        looser.append("default_scope names no scope, so a job that names none is not filtered")
-    for name, rules in scopes:
-        if rules is None:
-            looser.append(f"scope {name} has no {LEAVING_FILTER} among its task_result_filters")
-        elif wanted:
-            more, less = _compare_rules(wanted, rules), _compare_rules(rules, wanted)
-            looser += [f"scope {name}: {text}" for text in more]
-            stricter += [f"scope {name}: not {text}" for text in less]
-    return looser, [], stricter
-
-
-def _lists(privacy: Mapping[str, Any]) -> Iterator[tuple[str, Rules | None]]:
-    """Each scope with its list of what may leave, None where it has no such filter."""
-    scopes = privacy.get("scopes")
-    for scope in scopes if isinstance(scopes, list) else []:
-        filters = scope.get("task_result_filters") if isinstance(scope, dict) else None
-        ours = [one for one in filters if _path(one) == LEAVING_FILTER] if isinstance(filters, list) else []
-        yield (
-            str(scope.get("name")) if isinstance(scope, dict) else "?",
-            read_rules(ours[0].get("args")) if ours else None,
-        )
-
-
-def _compare_rules(old: Rules, new: Rules) -> list[str]:
-    """What may leave under `new` and may not under `old`, one text each."""
-    found = []
-    for task, rule in new.parameters.items():
-        before = old.parameters.get(task)
-        if before is None:
-            found.append(f"parameters of task {task} leave")
-            continue
-        layers = [layer for layer in rule.layers if layer not in before.layers and "*" not in before.layers]
-        found += [f"layers {layer} of task {task} leave" for layer in layers]
-        if rule.max_bytes > before.max_bytes:
-            found.append(f"{rule.max_bytes} instead of {before.max_bytes} bytes of task {task} leave")
-    found += [f"metric {name} leaves" for name in sorted(new.metrics - old.metrics)]
-    for name, step in sorted(new.counts.items()):
-        if name not in old.counts:
-            found.append(f"count {name} leaves")
-        elif step < old.counts[name]:
-            found.append(f"count {name} is rounded to {step} instead of {old.counts[name]}")
-    if new.warnings and not old.warnings:
-        found.append("warnings leave")
-    if new.features and not old.features:
-        found.append("features leave")
-    elif new.features and old.features:
-        if new.features.max_rows > old.features.max_rows:
-            found.append(f"{new.features.max_rows} instead of {old.features.max_rows} feature rows leave")
-        if new.features.min_noise < old.features.min_noise:
-            found.append(f"features leave with noise {new.features.min_noise} instead of {old.features.min_noise}")
-    if new.errors == "full" and old.errors != "full":
-        found.append("the full text of errors leaves")
-    return found
 
 
 def _startup_file(kit: Kit) -> Finding:
