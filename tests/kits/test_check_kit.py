@@ -276,15 +276,23 @@ def test_a_kit_that_runs_already_is_not_started_again(hospital, capsys, sleeping
     assert why_not_passed(hospital) == ""
 
 
+def test_a_copy_of_a_kit_that_runs_does_not_run(hospital, capsys, sleeping_start_script):
+    sleeping_start_script(hospital)
+    copy = shutil.copytree(hospital, hospital.parent / "copy")
+    assert "running" not in problems(check(capsys, copy, "--offline", "--starting")[2])
+    linked = hospital.parent / "linked"
+    linked.symlink_to(hospital)
+    assert problems(check(capsys, linked, "--offline", "--starting")[2]) == ["running"]
+
+
 @pytest.fixture
 def sleeping_start_script():
     """Something that looks like FLARE's start script, as far as this machine can tell."""
     started = []
 
     def start(kit):
-        script = kit.parent / "sub_start.sh"
-        script.write_text("read line\n")
-        process = subprocess.Popen(["bash", str(script)], stdin=subprocess.PIPE)
+        script = kit / "startup" / "sub_start.sh"
+        process = subprocess.Popen(["bash", "-c", "read line", str(script)], stdin=subprocess.PIPE)
         started.append(process)
         (kit / "daemon_pid.fl").write_text(f"{process.pid}\n")
         return process.pid

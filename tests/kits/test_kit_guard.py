@@ -14,8 +14,10 @@ import pytest
 
 from fedward.cli import cli, run
 from fedward.flare.kit_guard import refusal
+from fedward.kits.health import main as health
 from fedward.kits.kit import open_kit
 from fedward.kits.passed import write_passed
+from fedward.kits.running import running_process
 
 
 @pytest.fixture
@@ -67,6 +69,9 @@ def test_only_a_checked_kit_starts_and_only_once(kits, launch):
     wait_for_port(process, open_kit(server).port)
     second, unchecked = launch(copy, "--once"), launch(site)  # the script would start the site again, and again
     assert f"port {open_kit(server).port} is taken by process" in refused(second, copy)
+    shutil.copy(server / "running.lock", copy)  # as in a kit that was copied while it ran
+    assert [running_process(open_kit(kit)) for kit in (server, copy)] == [process.pid, None]
+    assert [health([str(kit)]) for kit in (server, copy)] == [0, 1]
     assert second.returncode != 0
     assert "this kit was never checked" in refused(unchecked, site)
     log = (site / "log.txt").read_text()

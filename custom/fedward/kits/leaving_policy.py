@@ -69,7 +69,7 @@ def _compare(old: Rules, new: Rules) -> tuple[list[str], list[str]]:
     if new.errors != old.errors:
         full = new.errors == "full"
         (more if full else less).append(
-            "the full text of errors leaves" if full else "of an error its kind alone leaves"
+            "of an error the full text leaves" if full else "of an error its kind alone leaves"
         )
     return more, less
 

@@ -16,16 +16,44 @@ FLARE_PROCESS = "nvflare.private.fed.app"
 
 
 def running_process(kit: Kit) -> int | None:
-    """Process id of this kit's FLARE process, or of its start script; None where neither runs."""
+    """Process id of this kit's FLARE process, or of its start script; None where neither runs.
+
+    A copied kit has the files of the one that it was copied from: a process that runs in another folder does not count.
+    """
     # start.sh --once leaves no pid.fl: there it is the lock, "process 123 on host", that says who runs
-    for name, part in (("pid.fl", FLARE_PROCESS), ("daemon_pid.fl", "sub_start.sh"), (LOCK_FILE, FLARE_PROCESS)):
+    for name, folder_of in (("pid.fl", _flare_folder), ("daemon_pid.fl", _script_folder), (LOCK_FILE, _flare_folder)):
         try:
             pid = int((kit.root / name).read_text().removeprefix("process ").split()[0])
-            if any(part in argument for argument in psutil.Process(pid).cmdline()):
+            process = psutil.Process(pid)
+            folder = folder_of(process.cmdline())
+            if folder is not None and _same_folder(process, folder, kit.root):
                 return pid
         except (OSError, ValueError, IndexError, psutil.Error):
             continue
     return None
+
+
+def _flare_folder(arguments: list[str]) -> str | None:
+    """The folder behind the -m that follows FLARE's module: python3 -m nvflare.private.fed.app... -m KIT -s ..."""
+    at = next((i for i, argument in enumerate(arguments) if argument.startswith(FLARE_PROCESS)), None)
+    after = [] if at is None else arguments[at + 1 :]
+    return after[after.index("-m") + 1] if "-m" in after[:-1] else None
+
+
+def _script_folder(arguments: list[str]) -> str | None:
+    script = next((argument for argument in arguments if Path(argument).name == "sub_start.sh"), None)
+    return None if script is None else str(Path(script).parent.parent)  # KIT/startup/sub_start.sh
+
+
+def _same_folder(process: psutil.Process, folder: str, kit: Path) -> bool:
+    """A relative folder counts from where the process was started; that of another user's is not told: maybe ours."""
+    path = Path(folder)
+    if not path.is_absolute():
+        try:
+            path = Path(process.cwd()) / path
+        except psutil.AccessDenied:
+            return True
+    return path.resolve() == kit.resolve()
 
 
 def check_running(kit: Kit, starting: bool) -> Finding:
