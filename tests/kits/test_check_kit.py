@@ -188,6 +188,14 @@ def test_faults_of_fedward_yml(hospital, capsys, values, name):
     assert (code, problems(found)) == (1, [name])
 
 
+def test_a_kit_without_fedward_yml_is_no_simulation(hospital, capsys):
+    (hospital / "local/fedward.yml").unlink()
+    found = check(capsys, hospital, "--offline")[2]["fedward.yml"]
+    assert "take it from the kit again" in found["text"]
+    assert "simulator" not in found["text"] + found["fix"]
+    assert "put back" in found["fix"]
+
+
 def test_a_study_that_can_never_come_is_told_with_those_that_can(hospital, capsys):
     configure(hospital, studies=["brain-tumor"])
     found = check(capsys, hospital, "--offline")[2]["studies"]

@@ -72,7 +72,8 @@ def _site(kit: Kit, starting: bool, workers: int) -> list[Finding]:
     try:
         config: SiteConfig = read_site_config(path, kit.name)
     except FedwardError as error:
-        return [problem(FILE_NAME, str(error), f"correct {path}")]
+        fix = f"correct {path}" if path.is_file() else f"put back local/{FILE_NAME}, and fill it in"
+        return [problem(FILE_NAME, str(error), fix)]
     findings = check_studies(kit, config) if kit.role == "hospital" else []
     findings += check_folders(kit, config)
     findings += check_weights(config)
