@@ -147,12 +147,11 @@ def _settings(
     """The run's settings from the command line."""
     if options["mode"] != "federated" and options["env"] in ("poc", "prod"):
         raise UsageError(f"--mode {options['mode']} is a baseline on one machine: leave --env out, or give loop")
+    if options["env"] in ("poc", "prod") and not export:
+        for needless, default in (("hospitals", None), ("threads", None), ("device", "auto")):
+            if options[needless] != default:
+                raise UsageError(f"--{needless} is not for --env {options['env']}: each site has its own settings")
     if kit is not None:
-        for needless in ("hospitals", "threads"):
-            if options[needless] is not None:
-                raise UsageError(
-                    f"--{needless} is not for --env prod: the sites are the study's, with their own settings"
-                )
         if options["out"] is None:
             options["out"] = Path("runs") / (options["name"] or f"{job_name}_{options['scheme']}")
         options["name"] = None

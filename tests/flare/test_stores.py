@@ -25,7 +25,7 @@ def test_an_absolute_path_is_taken_as_it_is(tmp_path, monkeypatch):
 def test_a_store_that_cannot_be_made_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "store").write_text("a file in its place")
-    with pytest.raises(FedwardError, match="store/jobs cannot be made"):
+    with pytest.raises(FedwardError, match=r"store/jobs cannot be written \(.*\): make the folder writable"):
         KitJobManager("store/jobs")
 
 
@@ -33,5 +33,16 @@ def test_a_store_that_cannot_be_made_is_a_sentence(tmp_path, monkeypatch):
 def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "store" / "jobs").mkdir(parents=True, mode=0o500)
-    with pytest.raises(FedwardError, match="is not writable for this user"):
+    with pytest.raises(FedwardError, match="store/jobs cannot be written"):
         KitJobManager("store/jobs")
+
+
+def test_a_place_where_nobody_makes_a_folder():
+    with pytest.raises(FedwardError, match="/proc/fedward cannot be written"):
+        KitStorage("/proc/fedward")
+
+
+def test_trying_the_store_leaves_nothing_in_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    KitStorage("store/snapshots")
+    assert list((tmp_path / "store" / "snapshots").iterdir()) == []

@@ -240,6 +240,8 @@ def test_help_names_every_choice(job):
         (["--startup-kit", "KIT"], "--startup-kit is for --env prod"),
         (["--env", "prod", "--startup-kit", "KIT"], "KIT does not exist"),
         (["--env", "prod", "--mode", "central", "--startup-kit", "KIT"], "KIT does not exist"),
+        (["--env", "poc", "--sites", "S", "--out", "O", "--device", "cuda"], "--device is not for --env poc"),
+        (["--env", "poc", "--sites", "S", "--out", "O", "--threads", "2"], "--threads is not for --env poc"),
         (["--env", "poc", "--mode", "local"], "is a baseline on one machine"),
         (["--starting-weights", "brain-v1", "--sites", "S", "--out", "O"], "are registered at a server"),
     ],

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -23,24 +24,28 @@ def run(network, tmp_path_factory):
     """Three rounds, by job.py with the lead's kit."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     options = ["--env", "prod", "--startup-kit", network.root / "lead", "--out", folder, "--sites", network.sites]
+    idle = memory_gib(network.processes().values())
     with PeakMemory(network) as peak:
         done = command(sys.executable, JOB, *TINY, *options, limit=200)
     assert done.returncode == 0, done.stdout
-    assert 1 < peak.gib < 10  # ten sites that train, with the server
-    return RunFolder(folder), done.stdout
+    return SimpleNamespace(folder=RunFolder(folder), output=done.stdout, idle=idle, peak=peak.gib)
 
 
 def test_ten_sites_are_connected_within_a_minute(network):
     assert "All 10 hospitals are connected" in network.started
-    assert network.seconds < 90, network.started  # the issue's minute, on a machine that tests run on beside it
+    assert network.seconds < 60, network.started
     assert set(network.processes()) == {*TEN, "localhost"}
     shown = fedward("network", "status", "--network", network.root).stdout
     assert all(re.search(rf"{name} +\d+ +yes", shown) for name in TEN), shown
-    assert memory_gib(network.processes().values()) < 10
+
+
+def test_ten_sites_and_a_job_fit_into_ten_gib(run):
+    assert run.peak - run.idle > 2, "the ten processes that train were not seen"
+    assert run.peak < 10
 
 
 def test_the_rounds_were_shown_and_the_result_came_home(run):
-    folder, output = run
+    folder, output = run.folder, run.output
     assert re.search(r"Submitted job [0-9a-f-]{36}: 10 sites, 3 rounds", output)
     assert all(f"round {number}/3  sites 10/10" in output for number in (1, 2, 3)), output
     assert "round final" in output
@@ -50,7 +55,7 @@ def test_the_rounds_were_shown_and_the_result_came_home(run):
 
 
 def test_the_weights_are_those_of_the_simulator_bit_for_bit(run, network, tmp_path):
-    folder, _ = run
+    folder = run.folder
     done = command(sys.executable, JOB, *TINY, "--sites", network.sites, "--out", tmp_path / "sim", limit=200)
     assert done.returncode == 0, done.stdout
     ours, simulated = (read_model(RunFolder(path).model("last"))[0] for path in (folder.root, tmp_path / "sim"))
@@ -81,7 +86,7 @@ def test_the_console_submits_the_job_folder_that_the_simulator_runs(network, tmp
 
 
 def test_a_finished_run_is_not_made_again(run, network):
-    folder, _ = run
+    folder = run.folder
     again = command(
         sys.executable, JOB, *TINY, "--env", "prod", "--startup-kit", network.root / "lead", "--out", folder.root
     )

@@ -6,6 +6,7 @@ among the scope's task_data_filters.
 """
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,9 @@ class UpdateFilter(Filter):
             return make_reply(ReturnCode.TASK_RESULT_FILTER_ERROR, {ERROR: str(error), ERROR_KIND: "FedwardError"})
         return dxo.update_shareable(shareable)
 
+    @abstractmethod
     def sent(self, received: Received, trained: Parameters, fl_ctx: FLContext) -> Parameters:
-        raise NotImplementedError
+        """What leaves instead of the trained model."""
 
 
 class ClipAndNoise(UpdateFilter):

@@ -5,7 +5,7 @@ kit's folder before they build components, so a path relative to it is made abso
 names: `nvflare poc` and `nvflare deploy` put absolute paths into them.
 """
 
-import os
+import tempfile
 from pathlib import Path
 
 from nvflare.apis.impl.job_def_manager import SimpleJobDefManager
@@ -15,14 +15,20 @@ from fedward.errors import FedwardError
 
 
 def kit_folder(folder: str) -> str:
-    """`folder` of the running kit, made where it is missing; FedwardError where that cannot be."""
+    """`folder` of the running kit, made where it is missing; FedwardError where it cannot be made or written.
+
+    Without it FLARE's job runner would die without a word; built here, the server does not start.
+    """
     path = Path.cwd() / folder
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
     except OSError as error:
-        raise FedwardError(f"{path} cannot be made ({error.strerror}): the server keeps its jobs there") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise FedwardError(f"{path} is not writable for this user: the server keeps its jobs there")
+        raise FedwardError(
+            f"the server's store {path} cannot be written ({error.strerror}): make the folder writable for the account "
+            "that runs the server"
+        ) from error
     return str(path)
 
 

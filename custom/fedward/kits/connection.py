@@ -7,6 +7,8 @@ import ipaddress
 import os
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cryptography import x509
 
@@ -75,16 +77,23 @@ def _resolution(kit: Kit, addresses: list[str]) -> Finding:
     return ok("name resolution", text)
 
 
+@contextmanager
+def _secured(kit: Kit, context: ssl.SSLContext, timeout: float) -> Iterator[ssl.SSLSocket]:
+    """A TLS connection with the server, closed at the end."""
+    with (
+        socket.create_connection((kit.host, kit.port), timeout) as plain,
+        context.wrap_socket(plain, server_hostname=kit.host) as secure,
+    ):
+        yield secure
+
+
 def _handshake(kit: Kit, timeout: float, starting: bool) -> Finding:
     name = "TLS handshake"
     context = _context(kit, ssl.CERT_REQUIRED)
     if isinstance(context, Finding):
         return context
     try:
-        with (
-            socket.create_connection((kit.host, kit.port), timeout) as plain,
-            context.wrap_socket(plain, server_hostname=kit.host) as secure,
-        ):
+        with _secured(kit, context, timeout) as secure:
             answer = secure.getpeercert(binary_form=True) or b""
             # With TLS 1.3 a refusal of our certificate comes after the handshake, instead of the first bytes.
             secure.settimeout(3.0 if kit.scheme == "grpc" else 1.0)  # gRPC servers speak first, others may not
@@ -174,10 +183,7 @@ def _fetch(kit: Kit, timeout: float) -> x509.Certificate | None:
     if isinstance(context, Finding):
         return None
     try:
-        with (
-            socket.create_connection((kit.host, kit.port), timeout) as plain,
-            context.wrap_socket(plain, server_hostname=kit.host) as secure,
-        ):
+        with _secured(kit, context, timeout) as secure:
             data = secure.getpeercert(binary_form=True)
             return x509.load_der_x509_certificate(data) if data else None
     except (OSError, ValueError):

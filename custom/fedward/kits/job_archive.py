@@ -28,7 +28,7 @@ DAMAGED = (
     OSError,
     EOFError,
     ValueError,
-    RuntimeError,  # encrypted; NotImplementedError is one too
+    RuntimeError,  # encrypted, or packed in a way that zipfile does not know
     IndexError,
     KeyError,
 )
