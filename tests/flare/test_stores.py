@@ -37,9 +37,11 @@ def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path, monkeypatch):
         KitJobManager("store/jobs")
 
 
-def test_a_place_where_nobody_makes_a_folder():
-    with pytest.raises(FedwardError, match="/proc/fedward cannot be written"):
-        KitStorage("/proc/fedward")
+@pytest.mark.parametrize("folder", ["/proc/fedward", "/proc/self"])
+def test_a_place_where_nobody_can_make_or_write(folder):
+    """Root too may write nothing there; the second folder exists."""
+    with pytest.raises(FedwardError, match=f"{folder} cannot be written"):
+        KitStorage(folder)
 
 
 def test_trying_the_store_leaves_nothing_in_it(tmp_path, monkeypatch):
