@@ -8,6 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedward.datasets.image_table import ImageTable
+from fedward.datasets.selection import SelectionSettings
+
 
 @dataclass(frozen=True)
 class Case:
@@ -62,7 +65,7 @@ class Split:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A supported data set, by its registered name.
+    """A supported data set of volumes with masks, by its registered name.
 
     find_cases(root)  the patients under root, sorted by name; DataError where root holds none
     read_case(case)   the pixels; DataError names file and reason
@@ -74,3 +77,27 @@ class DataSet:
     find_cases: Callable[[Path], list[Case]]
     read_case: Callable[[Case], Volume]
     check: Callable[[Path, int, bool], CheckResult]
+
+    def find_patients(self, root: Path) -> list[str]:
+        """The patients under root, sorted; DataError where root holds none."""
+        return sorted({case.patient for case in self.find_cases(root)})
+
+
+@dataclass(frozen=True)
+class ImageDataSet:
+    """A supported data set of single images, with labels a finding or without, by its registered name.
+
+    findings  names of the labels' columns; empty where the set has no labels
+    read_table(root, selection)  the images under root; DataError where root holds none or its table is wrong
+    check(root, workers, quiet)  every problem under root, read in parallel with a progress bar
+    """
+
+    name: str
+    title: str
+    findings: tuple[str, ...]
+    read_table: Callable[[Path, SelectionSettings], ImageTable]
+    check: Callable[[Path, int, bool], CheckResult]
+
+    def find_patients(self, root: Path) -> list[str]:
+        """The patients under root, of all views, sorted; DataError where root holds none."""
+        return sorted(set(self.read_table(root, SelectionSettings(views="all")).patients))
