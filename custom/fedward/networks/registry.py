@@ -8,12 +8,42 @@ from fedward.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+SEGMENTATION, CLASSIFICATION, PRETEXT = "segmentation", "classification", "pretext"  # tasks
 UNET_FEATURES, UNET_DEPTH = 32, 4  # where the arguments name none
 WIDEST_LAYER = 2048  # channels; some 500 MB of weights
+SMALLEST_DENSENET_IMAGE = 32  # pixels: DenseNet-121 halves the image five times
+DENSENET = "densenet121"
+_ENCODER = {"in_channels": (1, 64), "growth_rate": (4, 64)}
 # name -> argument -> (smallest, largest) value accepted; every argument is a whole number
 NETWORKS: dict[str, dict[str, tuple[int, int]]] = {
     "unet": {"in_channels": (1, 64), "out_channels": (1, 64), "features": (1, 512), "depth": (1, 6)},
+    DENSENET: {"in_channels": (1, 64), "out_channels": (0, 64), "growth_rate": (4, 64)},  # 0: the encoder alone
+    "rotation": _ENCODER,
+    "simclr": _ENCODER,
+    "moco_v2": _ENCODER,
+    "byol": _ENCODER,
+    "frid": {**_ENCODER, "sr_layer": (0, 1)},
 }
+TASKS = {name: PRETEXT for name in NETWORKS} | {"unet": SEGMENTATION, DENSENET: CLASSIFICATION}
+# Arguments that a network is built with where a job names none
+DEFAULTS: dict[str, dict[str, int]] = {
+    "unet": {"in_channels": 3, "out_channels": 1, "features": UNET_FEATURES, "depth": UNET_DEPTH},
+    DENSENET: {"in_channels": 3, "out_channels": 14, "growth_rate": 32},
+    **{name: {"in_channels": 3, "growth_rate": 32} for name in ("rotation", "simclr", "moco_v2", "byol")},
+    "frid": {"in_channels": 3, "growth_rate": 32, "sr_layer": 1},
+}
+
+
+def task_of(network: str) -> str:
+    """What a registered network is trained for: "segmentation", "classification" or "pretext"."""
+    check_network(network, {})
+    return TASKS[network]
+
+
+def all_arguments(name: str, arguments: Mapping[str, int]) -> dict[str, int]:
+    """The arguments with the defaults filled in, so that two ways to say the same network compare equal."""
+    check_network(name, arguments)
+    return {**DEFAULTS[name], **arguments}
 
 
 def check_network(name: str, arguments: Mapping[str, int]) -> None:
@@ -29,6 +59,8 @@ def check_network(name: str, arguments: Mapping[str, int]) -> None:
         low, high = known[key]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise UsageError(f"network {name}: {key} must be a whole number from {low} to {high}, not {value!r}")
+    if name != "unet":
+        return
     widest = arguments.get("features", UNET_FEATURES) * 2 ** arguments.get("depth", UNET_DEPTH)
     if widest > WIDEST_LAYER:
         raise UsageError(
@@ -40,8 +72,15 @@ def check_network(name: str, arguments: Mapping[str, int]) -> None:
 def check_image_size(name: str, arguments: Mapping[str, int], size: int) -> None:
     """UsageError where the network cannot take images of size x size pixels.
 
-    A U-Net halves the image `depth` times, and batch normalisation needs more than one pixel at the bottom.
+    A U-Net halves the image `depth` times, and batch normalisation needs more than one pixel at the bottom. A
+    DenseNet-121, alone or under a pretext's heads, takes any size of 32 or more.
     """
+    if name != "unet":
+        if size < SMALLEST_DENSENET_IMAGE:
+            raise UsageError(
+                f"image size {size} does not fit network {name}: take {SMALLEST_DENSENET_IMAGE} pixels or more"
+            )
+        return
     step = 2 ** arguments.get("depth", UNET_DEPTH)
     if size % step or size < 2 * step:
         raise UsageError(
@@ -51,12 +90,25 @@ def check_image_size(name: str, arguments: Mapping[str, int], size: int) -> None
 
 def build_network(name: str, arguments: Mapping[str, int], seed: int | None = None) -> "nn.Module":
     """Build a registered network; with a seed its random weights are repeatable."""
-    check_network(name, arguments)
+    complete = all_arguments(name, arguments)
     import torch
-
-    from fedward.networks.unet import UNet
 
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.manual_seed(seed)
+        return _build(name, complete)
+
+
+def _build(name: str, arguments: Mapping[str, int]) -> "nn.Module":
+    # each kind is imported when it is built: one kind's modules need not load for another
+    if name == "unet":
+        from fedward.networks.unet import UNet
+
         return UNet(**arguments)
+    if name == DENSENET:
+        from fedward.networks.densenet import DenseNet121
+
+        return DenseNet121(**arguments)
+    from fedward.pretext.online import build_online
+
+    return build_online(name, **arguments)
