@@ -47,20 +47,25 @@ class PartitionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.sites <= 99:
-            raise UsageError(f"sites is {self.sites}: give a number from 1 to 99")
         if self.by not in ("institution", "iid", "dirichlet"):
             raise UsageError(f"by is {self.by!r}: use institution, iid or dirichlet")
-        if self.by == "dirichlet" and (self.alpha is None or not isfinite(self.alpha) or not 1e-3 <= self.alpha <= 1e6):
-            raise UsageError(f"alpha is {self.alpha}: dirichlet needs a number from 0.001 to 1000000, e.g. 0.5")
-        if self.by != "dirichlet" and self.alpha is not None:
-            raise UsageError(f"alpha has no meaning for {self.by}: leave it out or use dirichlet")
-        if self.folds < 2:
-            raise UsageError(f"folds is {self.folds}: give 2 or more")
-        if self.fold is not None and not 1 <= self.fold <= self.folds:
-            raise UsageError(f"fold is {self.fold}: give a number from 1 to {self.folds}")
-        if self.server_patients < 0:
-            raise UsageError(f"server_patients is {self.server_patients}: give 0 or more")
+        check_numbers(self.sites, self.by, self.alpha, self.fold, self.folds, self.server_patients)
+
+
+def check_numbers(sites: int, by: str, alpha: float | None, fold: int | None, folds: int, server_patients: int) -> None:
+    """Raise UsageError where one of these settings is out of range."""
+    if not 1 <= sites <= 99:
+        raise UsageError(f"sites is {sites}: give a number from 1 to 99")
+    if by == "dirichlet" and (alpha is None or not isfinite(alpha) or not 1e-3 <= alpha <= 1e6):
+        raise UsageError(f"alpha is {alpha}: dirichlet needs a number from 0.001 to 1000000, e.g. 0.5")
+    if by != "dirichlet" and alpha is not None:
+        raise UsageError(f"alpha has no meaning for {by}: leave it out or use dirichlet")
+    if folds < 2:
+        raise UsageError(f"folds is {folds}: give 2 or more")
+    if fold is not None and not 1 <= fold <= folds:
+        raise UsageError(f"fold is {fold}: give a number from 1 to {folds}")
+    if server_patients < 0:
+        raise UsageError(f"server_patients is {server_patients}: give 0 or more")
 
 
 @dataclass(frozen=True)
@@ -80,29 +85,42 @@ def make_plan(institution_of: Mapping[str, str], settings: PartitionSettings) ->
     """
     s = settings
     test = fold_patients(institution_of, s.fold, s.folds, s.seed) if s.fold is not None else ()
-    rest = _without(institution_of, test)
+    rest = without(institution_of, test)
     server = server_patients(rest, s.server_patients, s.seed) if s.server_patients else ()
-    rest = _without(rest, server)
-    if len(rest) < s.sites:
-        raise UsageError(
-            f"{len(rest)} patients are left for {s.sites} hospitals ({len(test)} test, {len(server)} server): "
-            "ask for fewer sites, or give more patients"
-        )
+    rest = without(rest, server)
+    check_enough(len(rest), s.sites, len(test), len(server))
     deal = {"institution": _by_institution, "iid": _iid, "dirichlet": _dirichlet}[s.by]
-    hospitals = deal(rest, s)
-    sites = {site_name(i): default_split(patients, s.seed) for i, patients in enumerate(hospitals, start=1)}
+    sites = split_hospitals(deal(rest, s), s.seed)
     gone = sorted(set(institution_of.values()) - set(rest.values()))
     warnings = [
         f"institution {code} is in no hospital: all its patients are set apart; "
         "the hospitals are dealt among the other institutions"
         for code in gone
     ]
-    warnings += [
+    return Plan(sites, test, server, (*warnings, *train_only_warnings(sites)))
+
+
+def check_enough(left: int, sites: int, test: int, server: int) -> None:
+    """Raise UsageError where fewer patients are left than there are hospitals."""
+    if left < sites:
+        raise UsageError(
+            f"{left} patients are left for {sites} hospitals ({test} test, {server} server): "
+            "ask for fewer sites, or give more patients"
+        )
+
+
+def split_hospitals(hospitals: list[list[str]], seed: int) -> dict[str, Split]:
+    """hospital-01, hospital-02, ... with the default split of their patients."""
+    return {site_name(i): default_split(patients, seed) for i, patients in enumerate(hospitals, start=1)}
+
+
+def train_only_warnings(sites: Mapping[str, Split]) -> list[str]:
+    """A sentence for each hospital without validation patients."""
+    return [
         f"{name} has one patient: it trains only, without validation"
         for name, split in sites.items()
         if not split.validation
     ]
-    return Plan(sites, test, server, tuple(warnings))
 
 
 def site_name(number: int) -> str:
@@ -112,7 +130,7 @@ def site_name(number: int) -> str:
 
 def default_split(patients: Iterable[str], seed: int) -> Split:
     """About 15 % of the patients validate, at least one of two or more; a single patient trains."""
-    ordered = _shuffled(patients, seed, "validation")
+    ordered = shuffled(patients, seed, "validation")
     count = max(1, int(VALIDATION_SHARE * len(ordered) + 0.5)) if len(ordered) >= 2 else 0
     return Split(train=tuple(sorted(ordered[count:])), validation=tuple(sorted(ordered[:count])))
 
@@ -126,18 +144,20 @@ def fold_patients(institution_of: Mapping[str, str], fold: int, folds: int, seed
     """
     if len(institution_of) < folds:
         raise UsageError(f"{len(institution_of)} patients cannot fill {folds} folds: use fewer folds")
-    ordered = [patient for group in _grouped(institution_of, seed, "folds").values() for patient in group]
+    ordered = [patient for group in grouped(institution_of, seed, "folds").values() for patient in group]
     return tuple(sorted(ordered[fold - 1 :: folds]))
 
 
-def server_patients(institution_of: Mapping[str, str], count: int, seed: int) -> tuple[str, ...]:
+def server_patients(
+    institution_of: Mapping[str, str], count: int, seed: int, group: str = "institution"
+) -> tuple[str, ...]:
     """`count` patients in proportion to the institutions, leaving each institution at least one."""
-    groups = _grouped(institution_of, seed, "server")
+    groups = grouped(institution_of, seed, "server")
     spare = [len(group) - 1 for group in groups.values()]
     if count > sum(spare):
         raise UsageError(
             f"{count} server patients are more than the {sum(spare)} that can be set apart "
-            "(each institution keeps one): ask for fewer"
+            f"(each {group} keeps one): ask for fewer"
         )
     counts = apportion(count, spare)
     return tuple(sorted(p for group, n in zip(groups.values(), counts, strict=True) for p in group[:n]))
@@ -154,7 +174,7 @@ def apportion(total: int, weights: Iterable[float]) -> list[int]:
 
 
 def _by_institution(institution_of: Mapping[str, str], settings: PartitionSettings) -> list[list[str]]:
-    groups = _grouped(institution_of, settings.seed, "hospitals")
+    groups = grouped(institution_of, settings.seed, "hospitals")
     if settings.sites < len(groups):
         raise UsageError(
             f"{settings.sites} hospitals cannot hold one institution each: there are {len(groups)} "
@@ -179,38 +199,42 @@ def unequal_sizes(patients: int, hospitals: int) -> list[int]:
 
 
 def _iid(institution_of: Mapping[str, str], settings: PartitionSettings) -> list[list[str]]:
-    patients = _shuffled(institution_of, settings.seed, "hospitals")
+    patients = shuffled(institution_of, settings.seed, "hospitals")
     return _cut(patients, apportion(len(patients), [1] * settings.sites))
 
 
 def _dirichlet(institution_of: Mapping[str, str], settings: PartitionSettings) -> list[list[str]]:
     rng = np.random.default_rng(derive_seed(settings.seed, "dirichlet"))
     hospitals: list[list[str]] = [[] for _ in range(settings.sites)]
-    for patients in _grouped(institution_of, settings.seed, "hospitals").values():
+    for patients in grouped(institution_of, settings.seed, "hospitals").values():
         shares = rng.dirichlet([settings.alpha or 1.0] * settings.sites)
         for hospital, part in zip(hospitals, _cut(patients, apportion(len(patients), shares)), strict=True):
             hospital += part
-    # A draw can leave a hospital empty; it then takes a patient of the largest.
+    return fill_empty(hospitals)
+
+
+def fill_empty(hospitals: list[list[str]]) -> list[list[str]]:
+    """The same hospitals; one that a draw left empty takes a patient of the largest."""
     for hospital in hospitals:
         if not hospital:
             hospital.append(max(hospitals, key=len).pop())
     return hospitals
 
 
-def _without(institution_of: Mapping[str, str], patients: tuple[str, ...]) -> dict[str, str]:
+def without(institution_of: Mapping[str, str], patients: tuple[str, ...]) -> dict[str, str]:
     gone = set(patients)
     return {patient: code for patient, code in institution_of.items() if patient not in gone}
 
 
-def _grouped(institution_of: Mapping[str, str], seed: int, purpose: str) -> dict[str, list[str]]:
+def grouped(institution_of: Mapping[str, str], seed: int, purpose: str) -> dict[str, list[str]]:
     """Institution -> its patients, shuffled; institutions in order of name."""
     counts = Counter(institution_of.values())
     return {
-        code: _shuffled((p for p, c in institution_of.items() if c == code), seed, purpose) for code in sorted(counts)
+        code: shuffled((p for p, c in institution_of.items() if c == code), seed, purpose) for code in sorted(counts)
     }
 
 
-def _shuffled(patients: Iterable[str], seed: int, purpose: str) -> list[str]:
+def shuffled(patients: Iterable[str], seed: int, purpose: str) -> list[str]:
     return sorted(patients, key=lambda patient: (derive_seed(seed, purpose, patient), patient))
 
 
