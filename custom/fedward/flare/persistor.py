@@ -1,6 +1,7 @@
 """The persistor component: where the first global model comes from, and where the job leaves its last one."""
 
 from pathlib import Path
+from typing import Any
 
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.model import ModelLearnable, ModelLearnableKey, make_model_learnable
@@ -8,7 +9,7 @@ from nvflare.app_common.abstract.model_persistor import ModelPersistor
 
 from fedward.errors import UsageError
 from fedward.flare.arguments import checked
-from fedward.networks.checkpoint import read_registered, save_model
+from fedward.networks.checkpoint import save_model
 from fedward.networks.registry import check_network
 from fedward.rounds.run_folder import check_name
 from fedward.settings import RANDOM
@@ -33,17 +34,18 @@ class NetworkPersistor(ModelPersistor):
         self.network_args = network_args
         self.seed = seed
         self.starting_weights = starting_weights
+        self.start: dict[str, Any] = {}  # once loaded: which registered weights were taken, for run.json
 
     def load_model(self, fl_ctx: FLContext) -> ModelLearnable:
-        if self.starting_weights == RANDOM:
-            from fedward.networks.initial import initial_parameters
+        from fedward.networks.initial import start_from  # torch
 
-            parameters = initial_parameters(self.network, self.network_args, self.seed)
-        else:
+        registered = None
+        if self.starting_weights != RANDOM:
             folder = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
             registered = read_site_config(folder / FILE_NAME, "server").registered_weights(self.starting_weights)
-            parameters = read_registered(registered.file, registered.sha256, self.network, self.network_args)
-        return make_model_learnable(parameters, {})
+        start = start_from(self.starting_weights, registered, self.network, self.network_args, self.seed)
+        self.start = start.to_dict()
+        return make_model_learnable(start.parameters, {})
 
     def save_model(self, learnable: ModelLearnable, fl_ctx: FLContext) -> None:
         workspace = fl_ctx.get_engine().get_workspace()

@@ -60,20 +60,20 @@ def read_model(path: Path) -> tuple[Parameters, dict[str, Any]]:
     return parameters, metadata
 
 
-def read_registered(path: Path, sha256: str, network: str, arguments: Mapping[str, int]) -> Parameters:
-    """Parameters of a registered model file: its bytes must have that SHA-256, and its network be the one asked for."""
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_registered(path: Path, sha256: str) -> tuple[Parameters, dict[str, Any]]:
+    """Parameters and metadata of a registered model file, whose bytes must have that SHA-256."""
     if not path.is_file():
         raise FedwardError(f"the registered starting weights {path} are missing at the server")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if found != sha256:
         raise FedwardError(f"{path} has SHA-256 {found}, registered is {sha256}: the file is another one, or damaged")
-    parameters, metadata = read_model(path)
-    if (metadata["network"], metadata["network_args"]) != (network, dict(arguments)):
-        raise FedwardError(
-            f"{path} holds {metadata['network']} {metadata['network_args']}, the job trains {network} {dict(arguments)}"
-        )
-    return parameters
+    return read_model(path)
 
 
 def load_parameters(model: "nn.Module", parameters: Mapping[str, np.ndarray]) -> None:

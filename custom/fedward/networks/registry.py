@@ -24,7 +24,7 @@ NETWORKS: dict[str, dict[str, tuple[int, int]]] = {
     "byol": _ENCODER,
     "frid": {**_ENCODER, "sr_layer": (0, 1)},
 }
-TASKS = {name: PRETEXT for name in NETWORKS} | {"unet": SEGMENTATION, DENSENET: CLASSIFICATION}
+TASKS = dict.fromkeys(NETWORKS, PRETEXT) | {"unet": SEGMENTATION, DENSENET: CLASSIFICATION}
 # Arguments that a network is built with where a job names none
 DEFAULTS: dict[str, dict[str, int]] = {
     "unet": {"in_channels": 3, "out_channels": 1, "features": UNET_FEATURES, "depth": UNET_DEPTH},

@@ -1,0 +1,128 @@
+"""What a network takes from registered weights, and what of it stays random: NumPy only, without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fedward.errors import FedwardError, UsageError
+from fedward.networks.registry import DENSENET, PRETEXT, TASKS, all_arguments
+
+ENCODER = "encoder."  # where a pretext's network keeps its densenet121
+FEATURES = "features."  # a densenet121 without its classifier
+ENCODER_ARGUMENTS = ("in_channels", "growth_rate")
+PROVENANCE = ("network", "network_args", "method", "run", "round", "data_set", "origin", "source_sha256")
+
+Parameters = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights a run begins with, and where they come from.
+
+    `loaded` counts the tensors taken from registered weights, `fresh` names those that are random because the
+    registered weights lack them, `unused` the registered ones that the network has no place for. For random weights
+    `source` is empty and `fresh` names every tensor.
+    """
+
+    parameters: Parameters
+    loaded: int
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+    source: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For run.json; without the weights. Random weights have nothing to tell."""
+        if not self.source:
+            return {}
+        return {**self.source, "loaded": self.loaded, "fresh": list(self.fresh), "unused": list(self.unused)}
+
+    def sentence(self) -> str:
+        """One line for the log and the console."""
+        if not self.source:
+            return f"random starting weights, {len(self.fresh)} tensors"
+        parts = [f"{self.loaded} tensors taken"]
+        parts += [f"{len(self.fresh)} random ({_listed(self.fresh)})"] if self.fresh else []
+        parts += [f"{len(self.unused)} not used ({_listed(self.unused)})"] if self.unused else []
+        return f"starting weights {self.source.get('name', '')}: ".replace(" :", ":") + ", ".join(parts)
+
+
+def starting_parameters(
+    network: str,
+    arguments: Mapping[str, int],
+    random: Mapping[str, np.ndarray],
+    registered: Mapping[str, np.ndarray],
+    metadata: Mapping[str, Any],
+) -> Start:
+    """Lay registered weights over the `random` ones of `network`.
+
+    The same network takes every tensor; a densenet121 and a pretext's network take the encoder of one another, where
+    input channels and growth rate agree. FedwardError for another architecture, shape or kind of number, a value that
+    is not finite, and where no tensor matches.
+    """
+    prefix, own_prefix = _prefixes(network, arguments, metadata)
+    candidates = {own_prefix + key.removeprefix(prefix): key for key in registered if key.startswith(prefix)}
+    matched = {own: key for own, key in candidates.items() if own in random}
+    if not matched:
+        raise FedwardError(
+            f"none of the {len(registered)} registered tensors ({_listed(list(registered))}) belongs to {network} "
+            f"({_listed(list(random))})"
+        )
+    check_finite(registered)
+    parameters = {key: _checked(key, value, registered.get(matched.get(key, ""))) for key, value in random.items()}
+    used = set(matched.values())
+    return Start(
+        parameters=parameters,
+        loaded=len(matched),
+        fresh=tuple(key for key in random if key not in matched),
+        unused=tuple(key for key in registered if key not in used),
+        source={key: metadata[key] for key in PROVENANCE if key in metadata},
+    )
+
+
+def check_finite(parameters: Mapping[str, np.ndarray]) -> None:
+    """FedwardError that names the first tensor with a value that is NaN or infinite."""
+    for key, value in parameters.items():
+        if np.issubdtype(value.dtype, np.inexact) and not np.isfinite(value).all():
+            raise FedwardError(f"{key} of the registered weights holds NaN or infinity: the training diverged")
+
+
+def _prefixes(network: str, arguments: Mapping[str, int], metadata: Mapping[str, Any]) -> tuple[str, str]:
+    """What the keys that count begin with, in the registered weights and in the network."""
+    other = metadata["network"]
+    wanted = all_arguments(network, arguments)
+    try:
+        found = all_arguments(other, metadata["network_args"])
+    except UsageError as error:
+        raise FedwardError(f"the registered weights cannot be used: {error}") from error
+    if (other, found) == (network, wanted):
+        return "", ""
+    shared = all(TASKS[name] == PRETEXT or name == DENSENET for name in (network, other))
+    if not shared or any(found[key] != wanted[key] for key in ENCODER_ARGUMENTS):
+        raise FedwardError(
+            f"the registered weights are of {other} {found}, the job trains {network} {wanted}: register weights of "
+            "this architecture, or change the job's network and its arguments"
+        )
+    return _encoder_prefix(other), _encoder_prefix(network)
+
+
+def _encoder_prefix(network: str) -> str:
+    return ENCODER + FEATURES if TASKS[network] == PRETEXT else FEATURES
+
+
+def _checked(key: str, own: np.ndarray, registered: np.ndarray | None) -> np.ndarray:
+    """The registered tensor in the network's dtype; its own where none is registered."""
+    if registered is None:
+        return own
+    same_kind = np.issubdtype(own.dtype, np.floating) == np.issubdtype(registered.dtype, np.floating)
+    if own.shape != registered.shape or not same_kind:
+        raise FedwardError(
+            f"{key} is {registered.dtype} {registered.shape} in the registered weights, {own.dtype} {own.shape} in the "
+            "network: they are of another architecture"
+        )
+    return registered.astype(own.dtype)
+
+
+def _listed(keys: tuple[str, ...] | list[str], most: int = 3) -> str:
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
