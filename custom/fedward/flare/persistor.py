@@ -1,7 +1,6 @@
 """The persistor component: where the first global model comes from, and where the job leaves its last one."""
 
 from pathlib import Path
-from typing import Any
 
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.model import ModelLearnable, ModelLearnableKey, make_model_learnable
@@ -11,6 +10,7 @@ from fedward.errors import UsageError
 from fedward.flare.arguments import checked
 from fedward.networks.checkpoint import save_model
 from fedward.networks.registry import check_network
+from fedward.networks.starting import Start
 from fedward.rounds.run_folder import check_name
 from fedward.settings import RANDOM
 from fedward.site_config import FILE_NAME, read_site_config
@@ -34,7 +34,7 @@ class NetworkPersistor(ModelPersistor):
         self.network_args = network_args
         self.seed = seed
         self.starting_weights = starting_weights
-        self.start: dict[str, Any] = {}  # once loaded: which registered weights were taken, for run.json
+        self.start: Start | None = None  # once loaded: the weights and where they come from, for run.json
 
     def load_model(self, fl_ctx: FLContext) -> ModelLearnable:
         from fedward.networks.initial import start_from  # torch
@@ -43,9 +43,8 @@ class NetworkPersistor(ModelPersistor):
         if self.starting_weights != RANDOM:
             folder = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
             registered = read_site_config(folder / FILE_NAME, "server").registered_weights(self.starting_weights)
-        start = start_from(self.starting_weights, registered, self.network, self.network_args, self.seed)
-        self.start = start.to_dict()
-        return make_model_learnable(start.parameters, {})
+        self.start = start_from(self.starting_weights, registered, self.network, self.network_args, self.seed)
+        return make_model_learnable(self.start.parameters, {})
 
     def save_model(self, learnable: ModelLearnable, fl_ctx: FLContext) -> None:
         workspace = fl_ctx.get_engine().get_workspace()
