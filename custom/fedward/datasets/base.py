@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedward.datasets.image_table import ImageTable
 from fedward.datasets.selection import SelectionSettings
+from fedward.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,25 @@ class Problem:
     advice: str
 
 
+class FileProblem(DataError):
+    """A file or folder that cannot be used; `reason` starts with the kind of problem, then a colon and details."""
+
+    def __init__(self, path: Path, reason: str, advice: str):
+        super().__init__(path, reason, advice)  # all three, so that it travels between processes
+        self.path, self.reason, self.advice = path, reason, advice
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}; {self.advice}"
+
+
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found: counts for the summary line, and every problem."""
+    """What a check found: counts for the summary line, every problem, and images by finding where there are labels."""
 
     patients: int
     images: int
     problems: tuple[Problem, ...] = field(default=())
+    findings: dict[str, int] = field(default_factory=dict)
 
     @property
     def errors(self) -> int:
@@ -89,6 +102,8 @@ class ImageDataSet:
 
     findings  names of the labels' columns; empty where the set has no labels
     read_table(root, selection)  the images under root; DataError where root holds none or its table is wrong
+    read_labels(root, selection)  the same rows from the table alone: the images need not be there
+    official_test(root)  the patients that the publishers hold back for tests, sorted; None where root names none
     check(root, workers, quiet)  every problem under root, read in parallel with a progress bar
     """
 
@@ -96,6 +111,8 @@ class ImageDataSet:
     title: str
     findings: tuple[str, ...]
     read_table: Callable[[Path, SelectionSettings], ImageTable]
+    read_labels: Callable[[Path, SelectionSettings], ImageTable]
+    official_test: Callable[[Path], tuple[str, ...] | None]
     check: Callable[[Path, int, bool], CheckResult]
 
     def find_patients(self, root: Path) -> list[str]:

@@ -36,7 +36,8 @@ class ImageTable:
 
     def select(self, rows: ArrayLike) -> "ImageTable":
         """These rows, in this order: whole numbers, or N booleans."""
-        index = np.arange(len(self))[np.asarray(rows)] if len(np.atleast_1d(rows)) else np.empty(0, np.int64)
+        chosen = np.asarray(rows)
+        index = np.arange(len(self))[chosen if chosen.size else np.array([], np.int64)]
         return ImageTable(
             tuple(self.paths[i] for i in index),
             tuple(self.patients[i] for i in index),

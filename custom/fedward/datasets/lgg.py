@@ -16,24 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedward.datasets.base import Case, Volume
+from fedward.datasets.base import Case, FileProblem, Volume
 from fedward.errors import DataError
 
 PATIENT_FOLDER = re.compile(r"(TCGA_([A-Z0-9]+)_[A-Z0-9]+)_\d{8}")
 SLICE_FILE = re.compile(r"(.+?)_(\d{1,6})(_mask)?\.tiff?", re.IGNORECASE)
 NOT_DATA = {"data.csv", "split.json", "partition.json", "partition.png", "thumbs.db", "desktop.ini", "__macosx"}
 BITS_PER_SAMPLE, SAMPLES_PER_PIXEL = 258, 277  # TIFF tags
-
-
-class FileProblem(DataError):
-    """A file or folder that cannot be used; `reason` starts with the kind of problem, then a colon and details."""
-
-    def __init__(self, path: Path, reason: str, advice: str):
-        super().__init__(path, reason, advice)  # all three, so that it travels between processes
-        self.path, self.reason, self.advice = path, reason, advice
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}; {self.advice}"
 
 
 def find_cases(root: Path) -> list[Case]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.datasets import lgg
-from fedward.datasets.base import Case, CheckResult, Problem
+from fedward.datasets.base import Case, CheckResult, FileProblem, Problem
 from fedward.datasets.layout import read_split
 from fedward.errors import DataError
 from fedward.progress import map_in_processes
@@ -46,7 +46,7 @@ class PatientCheck:
     def warn(self, path: Path, reason: str, advice: str) -> None:
         self.problems.append(Problem("warning", str(path), reason, advice))
 
-    def refuse(self, problem: lgg.FileProblem) -> None:
+    def refuse(self, problem: FileProblem) -> None:
         self.error(problem.path, problem.reason, problem.advice)
 
 
@@ -61,7 +61,7 @@ def check(root: Path, workers: int = 0, quiet: bool = False) -> CheckResult:
         folders = lgg.patient_folders(folder)
         if not folders:
             raise lgg.no_patients(folder)
-    except lgg.FileProblem as problem:
+    except FileProblem as problem:
         whole.refuse(problem)
         return CheckResult(0, 0, tuple(whole.problems))
     patients = list(map_in_processes(check_patient, folders, "Checking patients", workers, quiet))
@@ -85,7 +85,7 @@ def check_patient(folder: Path) -> PatientCheck:
     try:
         images, masks, other = lgg.slice_files(folder)
         case = lgg.find_case(folder)
-    except lgg.FileProblem as problem:
+    except FileProblem as problem:
         found.refuse(problem)
         return found
     found.images = len(case.slices)
@@ -135,7 +135,7 @@ def _check_files(case: Case, masks: set[int], found: PatientCheck) -> None:
 def _read(reader: Callable[[Path], NDArray[Pixel]], path: Path, found: PatientCheck) -> NDArray[Pixel] | None:
     try:
         return reader(path)
-    except lgg.FileProblem as problem:
+    except FileProblem as problem:
         found.refuse(problem)
         return None
 
@@ -200,8 +200,8 @@ def _check_whole_set(folder: Path, folders: list[Path], patients: list[PatientCh
         whole.warn(folder / "data.csv", f"patient table: {error}", "training does not use it; restore it")
     if (folder / "split.json").exists():
         try:
-            read_split(folder, lgg.find_cases(folder), seed=0)
-        except lgg.FileProblem:
+            read_split(folder, [case.patient for case in lgg.find_cases(folder)], seed=0)
+        except FileProblem:
             pass  # reported already
         except DataError as error:
             whole.error(folder / "split.json", f"wrong split: {error}", "correct it, or delete it")

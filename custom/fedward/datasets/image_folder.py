@@ -1,0 +1,52 @@
+"""A plain folder of X-ray images without labels, for pretraining: PNG and JPEG files, in any depth of folders.
+
+Each file's name without its ending is a patient: two files of one name in different folders are one patient's.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from fedward.datasets.base import FileProblem
+from fedward.datasets.image_table import ImageTable
+from fedward.datasets.selection import SelectionSettings
+
+IMAGE_FILE = re.compile(r"[^.].*\.(png|jpe?g)", re.IGNORECASE)
+NOT_DATA = {"partition.png", "sheet.png"}
+SYSTEM_FOLDER = "__macosx"
+
+
+def read_table(root: Path, selection: SelectionSettings | None = None) -> ImageTable:
+    """The images under `root`, sorted by path, without labels; DataError where there is none."""
+    paths, _ = find_files(root)
+    if not paths:
+        advice = "give the folder that holds the images"
+        raise FileProblem(Path(root), "no image: no PNG or JPEG file in it or below it", advice)
+    labels = np.empty((len(paths), 0), np.float32)
+    return ImageTable(tuple(paths), tuple(path.stem for path in paths), labels, ())
+
+
+def official_test(root: Path) -> None:
+    """A plain folder names no test patients."""
+
+
+def find_files(root: Path) -> tuple[list[Path], list[Path]]:
+    """The images under `root` and the other files, both sorted; hidden files and folders are passed over."""
+    root = Path(root)
+    if not root.is_dir():
+        raise FileProblem(root, "no folder: it does not exist or is a file", "give the folder that holds the images")
+    images, others = [], []
+    for folder, inner, names in os.walk(root, onerror=_refuse):
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name.lower() != SYSTEM_FOLDER)
+        for name in sorted(names):
+            if IMAGE_FILE.fullmatch(name) and name not in NOT_DATA:
+                images.append(Path(folder, name))
+            elif not name.startswith("."):
+                others.append(Path(folder, name))
+    return sorted(images), sorted(others)
+
+
+def _refuse(error: OSError) -> None:
+    raise FileProblem(Path(error.filename or ""), f"unreadable: {error.strerror}", "check the folder's permissions")

@@ -1,0 +1,92 @@
+"""Reading of X-ray images: any PNG or JPEG file becomes 8-bit grey, or an error that names the file."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedward.datasets.base import FileProblem
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG")
+DEEP = ("I;16", "I;16B", "I;16L", "I")  # modes in which Pillow keeps 16 bits of grey
+DEPTHS = (12, 14, 16)  # bits that detectors write into 16-bit files
+
+
+def read_xray(path: Path) -> NDArray[np.uint8]:
+    """One image, (H, W) uint8, 0 black to 255 white; DataError where the file is missing, empty, damaged or no image.
+
+    Colour becomes grey by Pillow's weights (ITU-R 601-2), transparency is dropped, palettes are looked up. 16-bit grey
+    is divided by the largest value of the smallest depth of 12, 14 and 16 bits that holds all its values.
+    """
+    with opened(path) as image:
+        return np.asarray(grey(image))
+
+
+def read_resized(path: Path, size: int) -> NDArray[np.uint8]:
+    """One image as `read_xray`, resized to (size, size) uint8, antialiased (Pillow's BILINEAR, whose support grows).
+
+    The whole image is fitted into the square, as in the papers: one that is not square is stretched and nothing is
+    cut off. A JPEG more than four times larger than `size` on both sides is decoded at 1/2, 1/4 or 1/8 of its size,
+    never below twice `size` (the decoder's own averaging), which is several times faster.
+    """
+    from PIL.Image import Resampling
+
+    with opened(path) as image:
+        if image.format == "JPEG" and min(image.size) > 4 * size:
+            image.draft("L" if image.mode in ("L", "RGB", "YCbCr") else image.mode, (2 * size, 2 * size))
+        picture = grey(image)
+        if picture.size != (size, size):
+            picture = picture.resize((size, size), Resampling.BILINEAR)
+        return np.asarray(picture)
+
+
+@contextmanager
+def opened(path: Path) -> "Iterator[Image]":
+    """The image in a file, its checksums verified where the format has them (PNG); every fault is a DataError."""
+    from PIL import Image, UnidentifiedImageError
+
+    advice = "copy it again from the original"
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileProblem(path, "missing: no such file", "restore it from the original") from None
+    except OSError as error:
+        raise FileProblem(path, f"unreadable: {error.strerror or error}", "check its permissions") from error
+    if not data:
+        raise FileProblem(path, "empty file: it has 0 bytes", advice)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # the error says it, with the file's name
+            with Image.open(BytesIO(data), formats=FORMATS) as image:
+                if image.format == "PNG":
+                    image.verify()  # decoding alone lets a wrong checksum pass
+            with Image.open(BytesIO(data), formats=FORMATS) as image:
+                yield image
+    except FileProblem:
+        raise
+    except Exception as error:  # Pillow lets errors of many kinds through for a damaged file
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "neither PNG nor JPEG, or its first bytes are damaged" if unknown else str(error) or repr(error)
+        raise FileProblem(path, f"unreadable: {reason}", advice) from error
+
+
+def grey(image: "Image") -> "Image":
+    """The image in 8-bit grey (mode L). Pillow's own conversion would turn 16-bit grey white."""
+    from PIL import Image
+
+    if image.mode not in DEEP:
+        return image.convert("L")
+    pixels = np.asarray(image).astype(np.float32)
+    return Image.fromarray(np.rint(pixels * (255 / (2 ** depth_of(pixels) - 1))).clip(0, 255).astype(np.uint8))
+
+
+def depth_of(pixels: NDArray[np.float32]) -> int:
+    """Bits of a 16-bit image: the smallest of 12, 14 and 16 that holds its largest value."""
+    return next((bits for bits in DEPTHS if pixels.max() < 2**bits), DEPTHS[-1])
