@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from fedward.errors import FedwardError
+from fedward.rounds.run_folder import write_json
 from fedward.simulation import find_sites, simulation_config, threads_per_site, workspace_values
 from fedward.site_config import read_site_config
 
@@ -15,6 +16,7 @@ def sites(tmp_path):
     for name in ("hospital-02", "hospital-01", "test", "server", "cache"):
         (tmp_path / name).mkdir()
     (tmp_path / "hospital-03").write_text("a file")
+    write_json(tmp_path / "partition.json", {"data_set": "lgg", "sites": {"hospital-01": {}, "hospital-02": {}}})
     return tmp_path
 
 

@@ -26,8 +26,9 @@ from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.rounds.run_folder import write_json
 from fedward.site_config import SiteConfig
 from fedward.training.augmentation import augment
-from fedward.training.segmentation import SegmentationTrainer, batches, steps_per_round
-from fedward.training.site import load_site_images
+from fedward.training.segmentation import SegmentationTrainer
+from fedward.training.segmentation_task import load_site_images
+from fedward.training.trainer import batches, epoch_batches, steps_per_round
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "epoch.json"
 SITE = "hospital-01"
@@ -51,8 +52,9 @@ def main(image_size: int, features: int, precision: str, device: str, threads: i
         write_phantoms(data, patients=12, slices=20, size=image_size, institutions=1, seed=0)
         config = SiteConfig("benchmark", data_sets={"lgg": data}, cache=cache, threads=threads, device=device)
         preprocessing = PreprocessingSettings(bias_field="none", image_size=image_size)
-        images = load_site_images(SITE, config, "lgg", preprocessing, seed=1)
-        loading = seconds(lambda: load_site_images(SITE, config, "lgg", preprocessing, seed=1))
+        settings = replace(SETTINGS, training=training, preprocessing=preprocessing)
+        images = load_site_images(SITE, config, settings)
+        loading = seconds(lambda: load_site_images(SITE, config, settings))
     trainer = SegmentationTrainer(SITE, images.train, images.validation, training, rounds=1, seed=1, device=device)
     parameters = initial_parameters(training.network, training.network_args, 1)
     trainer.train(parameters, 1)  # the first epoch also allocates
@@ -88,7 +90,7 @@ def only_batches(trainer: SegmentationTrainer) -> None:
     samples = len(trainer.train_images)
     generator = torch.Generator().manual_seed(1)
     steps = steps_per_round(samples, trainer.settings)
-    for index in batches(samples, steps, trainer.settings.batch_size, generator):
+    for index in batches(samples, steps, epoch_batches(samples, trainer.settings), generator):
         augment(*trainer.batch(trainer.train_images, index), generator)
 
 

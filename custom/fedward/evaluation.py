@@ -1,20 +1,36 @@
 """What a validation measures, and how measurements of several sites are pooled."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 from fedward.weighting.claims import MAX_COST
+
+PER_FINDING = ("auc", "positives", "negatives")
+OTHERS = ("features.std", "features.rank", "knn.auc")
+
+
+@cache
+def detail_names() -> frozenset[str]:
+    """Every name that the details of an evaluation may have."""
+    from fedward.datasets.registry import DATA_SETS
+
+    findings = {finding for data_set in DATA_SETS.values() for finding in getattr(data_set, "findings", ())}
+    return frozenset(OTHERS) | {f"{group}.{finding}" for group in PER_FINDING for finding in findings}
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """One model measured on one set of images.
 
-    cost     mean loss over all pixels (binary cross entropy, natural logarithm, >= 0) or None
-    quality  the metric weighting uses, in [0, 1]: hard Dice at .5 pooled over the images, or None
+    cost     mean loss over all pixels or known labels (binary cross entropy, natural logarithm, >= 0), or None
+    quality  the metric weighting uses, in [0, 1], or None: hard Dice at .5 pooled over the images; for classification
+             the mean AUC over the findings that have both classes; for a pretext the AUC of a k-NN probe
     images, patients  how many images (slices) and patients stand behind the numbers
     true_positive, false_positive, false_negative  pixel counts; IoU and Dice of several sites are pooled from them
+    details  by name, see `detail_names`: auc.F, positives.F and negatives.F of a finding F (no auc where one class is
+             missing); features.std, features.rank and knn.auc of a pretext
     """
 
     cost: float | None
@@ -24,6 +40,7 @@ class Evaluation:
     true_positive: int = 0
     false_positive: int = 0
     false_negative: int = 0
+    details: dict[str, float] = field(default_factory=dict)
 
     @property
     def iou(self) -> float | None:
@@ -32,7 +49,11 @@ class Evaluation:
         return self.true_positive / union if union else None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values; without details where there are none, as in segmentation."""
+        values = asdict(self)
+        if not self.details:
+            del values["details"]
+        return values
 
 
 def pooled_dice(true_positive: int, false_positive: int, false_negative: int) -> float | None:
@@ -65,4 +86,17 @@ def pool(evaluations: Iterable[Evaluation]) -> Evaluation | None:
         true_positive=true_positive,
         false_positive=false_positive,
         false_negative=false_negative,
+        details=_pool_details(parts),
     )
+
+
+def _pool_details(parts: list[Evaluation]) -> dict[str, float]:
+    """Positives and negatives are added; anything else is the mean weighted by the images behind it."""
+    pooled = {}
+    for name in sorted({name for part in parts for name in part.details}):
+        known = [(part.details[name], part.images) for part in parts if name in part.details]
+        if name.startswith(("positives.", "negatives.")):
+            pooled[name] = sum(value for value, _ in known)
+        else:
+            pooled[name] = sum(value * n for value, n in known) / sum(n for _, n in known)
+    return pooled

@@ -62,7 +62,7 @@ def training_command(job_name: str, title: str, defaults: RunSettings) -> click.
     @click.option("--local-epochs", type=click.IntRange(1), help="Passes over a site's images per round. [default: 1]")
     @click.option("--local-steps", type=click.IntRange(1), help="Optimiser steps per round, instead of epochs.")
     @click.option("--batch-size", type=click.IntRange(1), default=training.batch_size)
-    @click.option("--loss", type=click.Choice(LOSSES), default=training.loss)
+    @click.option("--loss", type=click.Choice(LOSSES[training.task]), default=training.loss)
     @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default=training.optimizer)
     @click.option("--learning-rate", type=float, default=training.learning_rate)
     @click.option("--momentum", type=float, default=training.momentum, help="Of SGD.")

@@ -87,7 +87,7 @@ def predict_folder(
     Raises DataError where an image cannot be read, FedwardError where the model cannot.
     """
     from fedward.networks.checkpoint import load_model
-    from fedward.training.segmentation import choose_device
+    from fedward.training.trainer import choose_device
 
     patients = find_patients(source)
     model, metadata = load_model(model_file)

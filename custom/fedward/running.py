@@ -12,7 +12,6 @@ from typing import Any, Literal
 from rich.console import Console
 
 from fedward.datasets.layout import read_partition
-from fedward.datasets.registry import get_data_set
 from fedward.errors import DataError, UsageError
 from fedward.kits.kit import Kit
 from fedward.machine import machine, versions
@@ -138,8 +137,8 @@ def _check_ready(
     settings: RunSettings, environment: Environment, sites_folder: Path, folder: RunFolder, threads: int, device: str
 ) -> dict[str, Any]:
     """Fail before anything starts where a run could not end well; returns the partition."""
-    from fedward.training.segmentation import choose_device
     from fedward.training.site import check_site
+    from fedward.training.trainer import choose_device
 
     choose_device(device)
     partition = read_partition(sites_folder)
@@ -173,15 +172,15 @@ def alone_in(root: Path) -> Iterator[None]:
 
 
 def fill_cache(settings: RunSettings, sites_folder: Path, console: Console) -> None:
-    """Preprocess every image of the partition, with one progress bar, so that no round waits for it."""
-    from fedward.preprocessing.cache import prepare_cases
+    """Preprocess every image of the partition, with progress, so that no round waits for it."""
+    from fedward.training.task import get_task
 
-    reader = get_data_set(settings.data_set)
     folders = [sites_folder / name for name in (*settings.sites, "test", SERVER_SITE)]
-    cases = [case for folder in folders if folder.is_dir() for case in reader.find_cases(folder)]
+    found = [folder for folder in folders if folder.is_dir()]
     method = settings.preprocessing.bias_field
-    console.print(f"Preparing {len(cases)} patients (bias field: {method}); what is in the cache is taken from it")
-    prepare_cases(reader, cases, settings.preprocessing, sites_folder / CACHE)
+    about = f" (bias field: {method})" if settings.training.task == "segmentation" else ""
+    console.print(f"Preparing the images of {len(found)} folders{about}; what is in the cache is taken from it")
+    get_task(settings).prepare(settings, found, sites_folder / CACHE)
 
 
 def _simulate(
@@ -219,8 +218,8 @@ def _run_in_process(
 ) -> None:
     from fedward.baselines import run_central, run_local
     from fedward.loop import run_loop
-    from fedward.training.server_score import server_score
-    from fedward.training.site import Site, load_site_images
+    from fedward.training.site import Site, state_folder
+    from fedward.training.task import get_task, server_score
 
     about = {
         "mode": mode,
@@ -228,39 +227,35 @@ def _run_in_process(
         "versions": versions(),
         "machine": {**machine(threads), "device": device},
     }
-    images = {
-        site: load_site_images(
-            site,
-            simulation_config(sites_folder, site, threads, device),
-            settings.data_set,
-            settings.preprocessing,
-            settings.seed,
-        )
-        for site in settings.sites
-    }
+    configs = {name: simulation_config(sites_folder, name, threads, device) for name in (*settings.sites, SERVER_SITE)}
+    server = configs[SERVER_SITE]
+    images = {site: get_task(settings).load(site, configs[site], settings) for site in settings.sites}
     if mode == "central":
-        run_central(settings, folder, images, about, threads, device, on_record)
+        run_central(settings, folder, images, about, server, on_record)
     elif mode == "local":
-        run_local(settings, folder, images, about, threads, device, on_record)
+        run_local(settings, folder, images, about, server, on_record)
     else:
-        score = server_score(settings, simulation_config(sites_folder, SERVER_SITE, threads, device))
-        sites = {name: Site(name, settings, part, threads, device) for name, part in images.items()}
-        run_loop(settings, folder, sites, about, score, on_record)
+        sites = {
+            name: Site(
+                name, settings, part, threads, device, state_folder(name, settings, configs[name]), configs[name]
+            )
+            for name, part in images.items()
+        }
+        run_loop(settings, folder, sites, about, server, server_score(settings, server), on_record)
 
 
 def _complete(settings: RunSettings, mode: Mode, sites_folder: Path, folder: RunFolder, device: str) -> Path:
     """After training: the test patients and the report. Returns the report's path."""
     from fedward.reports.page import write_report
-    from fedward.training.test_set import write_test
+    from fedward.training.task import get_task
 
+    task = get_task(settings)
     if mode == "local":
-        from fedward.baselines import write_local_test
-
         _write_local_summary(settings, folder)
         write_json(folder.partition, read_partition(sites_folder))
-        write_local_test(folder, settings, sites_folder, settings.sites, device)
+        task.write_local_test(folder, settings, sites_folder, settings.sites, device)
     else:
-        write_test(folder, settings, sites_folder, device)
+        task.write_test(folder, settings, sites_folder, device)
     return write_report(folder.root)
 
 

@@ -10,12 +10,15 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fedward.datasets.selection import SelectionSettings
 from fedward.errors import UsageError
 from fedward.preprocessing.settings import PreprocessingSettings
+from fedward.pretext.settings import PretextSettings
 from fedward.rounds.run_folder import check_name, check_run_name
 from fedward.weighting.schemes import Scheme, make_scheme
 
-LOSSES = ("bce", "dice_bce")
+LOSSES = {"segmentation": ("bce", "dice_bce"), "classification": ("bce",), "pretext": ("pretext",)}
+TRAINING_MODES = ("fine_tune", "linear")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -54,6 +57,10 @@ class TrainingSettings:
     `schedule` moves the learning rate over the rounds: constant, or cosine from `learning_rate` down to zero.
     `precision` is that of the forward pass: "auto" takes bfloat16 on a GPU that has it and float32 elsewhere.
     The optimiser starts afresh every round.
+
+    The task (segmentation, classification, pretext) follows from the network. For classification, `mode` trains the
+    whole network (fine_tune) or its classifier on a frozen encoder (linear), and `crop_size` is the height and width
+    in pixels of the crop that the network sees: at random in training, in the centre else; None: the whole image.
     """
 
     network: str = "unet"
@@ -68,12 +75,19 @@ class TrainingSettings:
     local_steps: int | None = None
     augment: bool = True
     precision: str = "auto"
+    mode: str = "fine_tune"
+    crop_size: int | None = None
 
     def __post_init__(self) -> None:
         from fedward.networks.registry import check_network
 
         check_network(self.network, self.network_args)
-        _one_of("loss", self.loss, LOSSES)
+        _one_of(f"{self.task} loss", self.loss, LOSSES[self.task])
+        _one_of("training mode", self.mode, TRAINING_MODES)
+        if self.task != "classification" and (self.mode != "fine_tune" or self.crop_size is not None):
+            raise UsageError(f"mode and crop_size are for classification, and {self.network} is for {self.task}")
+        if self.crop_size is not None:
+            _number("crop_size", self.crop_size, 32, 1024)
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("learning-rate schedule", self.schedule, SCHEDULES)
         _one_of("precision", self.precision, PRECISIONS)
@@ -84,6 +98,17 @@ class TrainingSettings:
         if (self.local_epochs is None) == (self.local_steps is None):
             raise UsageError("give either local_epochs or local_steps, not both and not neither")
         _number("local_epochs or local_steps", self.local_epochs or self.local_steps or 0, 1, MOST_STEPS)
+
+    @property
+    def task(self) -> str:
+        """What the network is trained for."""
+        from fedward.networks.registry import task_of
+
+        return task_of(self.network)
+
+    def travels(self, key: str) -> bool:
+        """Whether a layer changes in training and so goes to the sites and back each round."""
+        return self.mode != "linear" or key.startswith("classifier.")
 
 
 @dataclass(frozen=True)
@@ -121,7 +146,8 @@ class RunSettings:
 
     `min_sites` results must count for a round to close (default: all). `round_deadline` is in seconds. `study` is the
     approved study the run belongs to; a hospital whose fedward.yml lists its studies refuses any other.
-    `starting_weights` is "random", or a name registered in the server's fedward.yml.
+    `starting_weights` is "random", or a name registered in the server's fedward.yml. `selection` says which rows and
+    labels of an image data set are used; `pretext` how a pretraining without labels learns, and None for other tasks.
     """
 
     name: str
@@ -136,13 +162,13 @@ class RunSettings:
     preprocessing: PreprocessingSettings = field(default_factory=PreprocessingSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     aggregation: AggregationSettings = field(default_factory=AggregationSettings)
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    pretext: PretextSettings | None = None
 
     def __post_init__(self) -> None:
-        from fedward.datasets.registry import get_data_set
-        from fedward.networks.registry import check_image_size
+        from fedward.task_settings import check_task
 
         check_run_name(self.name)
-        get_data_set(self.data_set)
         check_name("study", self.study)
         check_name("starting weights", self.starting_weights)
         if not isinstance(self.sites, tuple | list) or not self.sites:
@@ -161,18 +187,12 @@ class RunSettings:
         _number("min_sites", self.quorum, 1)
         if self.quorum > len(self.sites):
             raise UsageError(f"min_sites is {self.quorum} but only {len(self.sites)} sites take part")
-        check_image_size(self.training.network, self.training.network_args, self.preprocessing.image_size)
+        check_task(self)
         pixels = self.training.batch_size * self.preprocessing.image_size**2
         if pixels > LARGEST_BATCH_PIXELS:
             raise UsageError(
                 f"a batch of {self.training.batch_size} images of {self.preprocessing.image_size} x "
                 f"{self.preprocessing.image_size} has {pixels:,} pixels: at most {LARGEST_BATCH_PIXELS:,} are allowed"
-            )
-        channels = 1 if self.preprocessing.channels == "flair" else 3
-        if self.training.network_args.get("in_channels") != channels:
-            raise UsageError(
-                f"the network takes {self.training.network_args.get('in_channels')} channels but preprocessing "
-                f"({self.preprocessing.channels}) gives {channels}: change one of them"
             )
 
     @property
@@ -214,8 +234,10 @@ def run_settings_from_dict(values: Any) -> RunSettings:
         ("preprocessing", PreprocessingSettings),
         ("training", TrainingSettings),
         ("aggregation", AggregationSettings),
+        ("selection", SelectionSettings),
+        ("pretext", PretextSettings),
     ):
-        if name in values:
+        if values.get(name) is not None or (name in values and name != "pretext"):
             values[name] = section(kind, values[name], name)
     settings: RunSettings = section(RunSettings, values, "run settings")
     return settings

@@ -1,23 +1,33 @@
-"""The layout of a simulation: where the ten sites of one machine, made by `fedward partition`, find their data."""
+"""The layout of a simulation: where the sites of one machine, made by `fedward partition`, find their data."""
 
 import os
 from pathlib import Path
+from typing import Any
 
+from fedward.datasets.layout import read_partition
 from fedward.errors import FedwardError
-from fedward.site_config import SiteConfig
+from fedward.rounds.run_folder import read_json
+from fedward.site_config import RegisteredWeights, SiteConfig
 
 SERVER_SITE = "server"
+COORDINATOR = "coordinator"  # the site of public images that pretrains for the hospitals
 CACHE = "cache"  # under SITES; files are named by content, so all sites of a simulation may share it
+PROBE = "probe"  # SITES/probe/NAME: labelled images of data set NAME on which every site probes its features
+WEIGHTS = "weights.json"  # under SITES: registered starting weights, name -> {file, sha256}
 
 
 def find_sites(folder: Path) -> tuple[str, ...]:
-    """Names of the hospitals laid out under `folder`, sorted; FedwardError says how to make them where none is."""
+    """Names of the sites laid out under `folder`, sorted; FedwardError says how to make them where none is."""
     if not folder.is_dir():
         raise FedwardError(f"{folder} is no folder: lay the hospitals out with fedward partition")
-    sites = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name.startswith("hospital-")))
+    sites = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and _is_site(p.name)))
     if not sites:
         raise FedwardError(f"{folder} holds no hospital-NN folders: lay them out with fedward partition")
     return sites
+
+
+def _is_site(name: str) -> bool:
+    return name.startswith("hospital-") or name == COORDINATOR
 
 
 def threads_per_site(sites: int) -> int:
@@ -29,27 +39,55 @@ def simulation_config(sites_folder: Path, site: str, threads: int, device: str, 
     """The configuration a site would have in its fedward.yml, for runs in one process and for simulator workspaces."""
     root = sites_folder.resolve()
     server = site == SERVER_SITE
+    data_set = _data_set(root)
     return SiteConfig(
         source=f"the simulation in {sites_folder}",
-        data_sets={} if server else {"lgg": root / site},
+        data_sets={} if server else {**_probes(root), data_set: root / site},
         cache=root / CACHE,
         threads=threads,
         device=device,
         runs=runs,
-        validation={"lgg": root / SERVER_SITE} if server else {},
+        validation={data_set: root / SERVER_SITE} if server else {},
+        weights={name: RegisteredWeights(**entry) for name, entry in registered_weights(root).items()},
     )
 
 
 def workspace_values(sites_folder: Path, runs: Path, threads: int, device: str) -> dict[str, object]:
     """The fedward.yml that all sites of a simulator workspace share; each reads its own name for {site}."""
     root = sites_folder.resolve()
+    data_set = _data_set(root)
     values: dict[str, object] = {
-        "data_sets": {"lgg": f"{root}/{{site}}"},
+        "data_sets": {**{name: str(path) for name, path in _probes(root).items()}, data_set: f"{root}/{{site}}"},
         "cache": f"{root}/{CACHE}",
         "threads": threads,
         "device": device,
         "runs": str(runs.resolve()),
     }
     if (root / SERVER_SITE).is_dir():
-        values["validation"] = {"lgg": f"{root}/{SERVER_SITE}"}
+        values["validation"] = {data_set: f"{root}/{SERVER_SITE}"}
+    if weights := registered_weights(root):
+        values["weights"] = {
+            name: {"file": str(entry["file"]), "sha256": entry["sha256"]} for name, entry in weights.items()
+        }
     return values
+
+
+def registered_weights(sites_folder: Path) -> dict[str, dict[str, Any]]:
+    """Starting weights registered with `fedward register-weights --sites`: name -> {file: Path, sha256}."""
+    path = sites_folder / WEIGHTS
+    if not path.is_file():
+        return {}
+    return {
+        name: {"file": sites_folder.resolve() / entry["file"], "sha256": entry["sha256"]}
+        for name, entry in read_json(path).items()
+    }
+
+
+def _data_set(root: Path) -> str:
+    """The data set that the partition was made of."""
+    return str(read_partition(root)["data_set"])
+
+
+def _probes(root: Path) -> dict[str, Path]:
+    folder = root / PROBE
+    return {path.name: path.resolve() for path in sorted(folder.iterdir())} if folder.is_dir() else {}

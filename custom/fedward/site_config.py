@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from fedward.errors import FedwardError, UsageError
+from fedward.errors import DataError, FedwardError, UsageError
 
 FILE_NAME = "fedward.yml"
 Fill = Callable[[str], str]  # puts the site's name and kit folder into a path
@@ -99,6 +99,24 @@ class SiteConfig:
         if self.cache is None:
             raise FedwardError(f"{self.source} names no cache folder: add 'cache: FOLDER' there")
         return self.cache
+
+    def validation_folder(self, data_set: str) -> Path:
+        """The server's folder of validation images; an error that says how to make one where there is none."""
+        folder = self.validation.get(data_set)
+        if folder is None or not folder.is_dir():
+            raise FedwardError(
+                f"cost_source server_validation needs a folder of validation images at the server: {self.source} says "
+                f"{folder} (lay one out with fedward partition --server-patients N)"
+            )
+        return folder
+
+    def check_enough(self, site: str, patients: int) -> None:
+        """DataError where a site has fewer training patients than its own file asks for."""
+        if patients < self.min_patients:
+            raise DataError(
+                f"{site}: {patients} training patients, and {self.source} asks for min_patients {self.min_patients} "
+                "at least: this site does not train on so few"
+            )
 
     def registered_weights(self, name: str) -> RegisteredWeights:
         if name not in self.weights:

@@ -104,7 +104,8 @@ def test_a_sentence_that_was_not_agreed_stays():
 def test_the_agreed_sentences_are_those_that_a_site_says():
     torch = pytest.importorskip("torch")
     from fedward.training.images import Images
-    from fedward.training.site import SiteImages, _judge
+    from fedward.training.segmentation_task import judge
+    from fedward.training.task import SiteImages
 
     empty = Images(
         torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.bool), torch.zeros(1, dtype=torch.long), ("p",)
@@ -112,7 +113,7 @@ def test_the_agreed_sentences_are_those_that_a_site_says():
     said = set()
     for validation in (None, empty):
         for claims in ("training", "validation"):
-            said |= set(_judge(SiteImages(empty, validation), claims)[1])
+            said |= set(judge(SiteImages(empty, validation), claims).warnings)
     assert said == set(AGREED_WARNINGS)
 
 

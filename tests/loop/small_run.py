@@ -10,7 +10,8 @@ from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder
 from fedward.settings import AggregationSettings, RunSettings, TrainingSettings
 from fedward.simulation import simulation_config
-from fedward.training.site import Site, SiteImages, load_site_images
+from fedward.training.site import Site
+from fedward.training.task import SiteImages, get_task
 
 SITES = ("hospital-01", "hospital-02", "hospital-03")
 OPTIONS = (  # the same run for the job's command line
@@ -35,9 +36,7 @@ def small_settings(name: str = "run", training: Any = None, aggregation: Any = N
 
 def load_images(sites_folder: Path, settings: RunSettings) -> dict[str, SiteImages]:
     return {
-        site: load_site_images(
-            site, simulation_config(sites_folder, site, 1, "cpu"), "lgg", settings.preprocessing, settings.seed
-        )
+        site: get_task(settings).load(site, simulation_config(sites_folder, site, 1, "cpu"), settings)
         for site in settings.sites
     }
 
@@ -50,7 +49,7 @@ def run(
     sites = {name: Site(name, settings, part, 1, "cpu") for name, part in images.items()}
     if change is not None:
         change(sites)
-    run_loop(settings, folder, sites, {"mode": "federated"}, score)
+    run_loop(settings, folder, sites, {"mode": "federated"}, score=score)
     return folder
 
 

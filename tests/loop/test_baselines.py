@@ -5,22 +5,26 @@ from dataclasses import replace
 import pytest
 from small_run import SITES, run, small_settings, weights_of
 
-from fedward.baselines import run_central, run_local, write_local_test
+from fedward.baselines import run_central, run_local
 from fedward.errors import UsageError
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json
+from fedward.site_config import SiteConfig
 from fedward.training.segmentation import SegmentationTrainer
+from fedward.training.segmentation_test_set import write_local_test
+
+CONFIG = SiteConfig("this test", threads=1, device="cpu")
 
 
 def central(settings, root, images):
     folder = RunFolder(root)
-    run_central(settings, folder, images, {"mode": "central"}, 1, "cpu", lambda record: None)
+    run_central(settings, folder, images, {"mode": "central"}, CONFIG, lambda record: None)
     return folder
 
 
 def local(settings, root, images):
     folder = RunFolder(root)
-    run_local(settings, folder, images, {"mode": "local"}, 1, "cpu", lambda record: None)
+    run_local(settings, folder, images, {"mode": "local"}, CONFIG, lambda record: None)
     return folder
 
 

@@ -12,8 +12,9 @@ from fedward.networks.initial import initial_parameters
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import read_json
 from fedward.simulation import simulation_config
-from fedward.training.server_score import server_score
+from fedward.site_config import SiteConfig
 from fedward.training.site import Site
+from fedward.training.task import server_score
 from fedward.weighting.schemes import SCHEMES
 
 # cost and Dice of the random start and after rounds 1, 3 and 4 (in round 2 the Dice jumps from 0 to .76), on a CPU
@@ -193,8 +194,8 @@ def test_costs_measured_by_the_server(images, sites_folder, tmp_path, reference)
 def test_the_server_needs_images_of_its_own(sites_folder, tmp_path):
     settings = small_settings(aggregation={"cost_source": "server_validation"})
     with pytest.raises(FedwardError, match="fedward partition --server-patients"):
-        server_score(settings, simulation_config(tmp_path, "server", 1, "cpu"))
-    assert server_score(small_settings(), simulation_config(tmp_path, "server", 1, "cpu")) is None
+        server_score(settings, SiteConfig("fedward.yml"))
+    assert server_score(small_settings(), SiteConfig("fedward.yml")) is None
 
 
 def test_other_settings_than_the_run_began_with(images, tmp_path):

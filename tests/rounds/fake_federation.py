@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from fedward.networks.starting import Start
 from fedward.rounds.aggregation import Aggregation, Parameters
 from fedward.rounds.federation import TRAINING, VALIDATION, Federation
 from fedward.rounds.run_folder import RunFolder
@@ -30,6 +31,10 @@ def report(samples: int = 10, start: Any = None, end: Any = None, warnings: Any 
         "end": end,
         "warnings": list(warnings),
     }
+
+
+def start() -> Start:
+    return Start(start_parameters(), loaded=0, fresh=(), unused=())
 
 
 def start_parameters() -> Parameters:
@@ -64,7 +69,7 @@ class FakeSite:
 
 def make_federation(settings: RunSettings, folder: RunFolder, score: Any = None, about: Any = None) -> Federation:
     aggregation = Aggregation(settings.aggregation, Spool(folder.spool), score)
-    return Federation(settings, folder, aggregation, start_parameters, about or {})
+    return Federation(settings, folder, aggregation, start, about or {})
 
 
 def answer(federation: Federation, site: str, parameters: Parameters, claim: Any) -> None:

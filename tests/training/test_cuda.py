@@ -5,7 +5,8 @@ import torch
 
 from fedward.errors import FedwardError
 from fedward.networks.initial import initial_parameters
-from fedward.training.segmentation import SegmentationTrainer, autocast, choose_device
+from fedward.training.segmentation import SegmentationTrainer
+from fedward.training.trainer import autocast, choose_device
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

@@ -9,7 +9,9 @@ from fedward.networks.initial import initial_parameters
 from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.rounds.site_report import check_report
 from fedward.settings import AggregationSettings, RunSettings
-from fedward.training.site import Site, SiteImages, join_site_images
+from fedward.training.segmentation_task import join_site_images
+from fedward.training.site import Site
+from fedward.training.task import SiteImages
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from fedward.errors import FedwardError
 from fedward.networks.initial import initial_parameters
 from fedward.training import segmentation
 from fedward.training.optimizer import learning_rate
-from fedward.training.segmentation import SegmentationTrainer, batches, choose_device, steps_per_round
+from fedward.training.segmentation import SegmentationTrainer
+from fedward.training.trainer import batches, choose_device, steps_per_round
 
 
 @pytest.fixture
@@ -22,11 +23,9 @@ def start(training):
 def trainer(make_images, training):
     """trainer(site="a", seed=1, images=..., rounds=10, **settings) -> SegmentationTrainer"""
 
-    def make(site="a", seed=1, images=None, validation=None, rounds=10, optimizer_folder=None, **settings):
+    def make(site="a", seed=1, images=None, validation=None, rounds=10, state_folder=None, **settings):
         images = images or make_images(10)
-        return SegmentationTrainer(
-            site, images, validation, training(**settings), rounds, seed, "cpu", optimizer_folder
-        )
+        return SegmentationTrainer(site, images, validation, training(**settings), rounds, seed, "cpu", state_folder)
 
     return make
 
@@ -69,12 +68,12 @@ def test_steps_of_a_round(trainer, training, make_images, start, samples, settin
 
 
 def test_each_epoch_sees_each_image_once_in_another_order():
-    order = [b.tolist() for b in batches(10, 6, 4, torch.Generator().manual_seed(0))]
+    order = [b.tolist() for b in batches(10, 6, [4, 4, 2], torch.Generator().manual_seed(0))]
     assert [len(b) for b in order] == [4, 4, 2, 4, 4, 2]
     first, second = ([i for batch in epoch for i in batch] for epoch in (order[:3], order[3:]))
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
-    assert len(list(batches(10, 4, 4, torch.Generator()))) == 4
+    assert len(list(batches(10, 4, [4, 4, 2], torch.Generator()))) == 4
 
 
 @pytest.mark.parametrize(
@@ -190,25 +189,25 @@ def test_a_kept_optimiser_goes_on_exactly(trainer, make_images, start, tmp_path,
     """One batch holds all images, so its order cannot matter: rounds of 2 and 3 steps are one of 5."""
     images = make_images(1, patients=1)
     whole = trainer(images=images, local_epochs=None, local_steps=5, **kind).train(start, 1)
-    first = trainer(images=images, local_epochs=None, local_steps=2, optimizer_folder=tmp_path, **kind).train(start, 1)
-    second = trainer(images=images, local_epochs=None, local_steps=3, optimizer_folder=tmp_path, **kind)
+    first = trainer(images=images, local_epochs=None, local_steps=2, state_folder=tmp_path, **kind).train(start, 1)
+    second = trainer(images=images, local_epochs=None, local_steps=3, state_folder=tmp_path, **kind)
     assert same(second.train(first.parameters, 2).parameters, whole.parameters)
     fresh = trainer(images=images, local_epochs=None, local_steps=3, **kind).train(first.parameters, 2)
     assert not same(fresh.parameters, whole.parameters)
 
 
 def test_a_repeated_round_finds_the_optimiser_of_the_round_before(trainer, start, tmp_path):
-    own = trainer(optimizer_folder=tmp_path)
+    own = trainer(state_folder=tmp_path)
     first = own.train(start, 1)
     second = own.train(first.parameters, 2)
-    assert same(trainer(optimizer_folder=tmp_path).train(first.parameters, 2).parameters, second.parameters)
+    assert same(trainer(state_folder=tmp_path).train(first.parameters, 2).parameters, second.parameters)
     own.train(second.parameters, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["optimizer-0002.pt", "optimizer-0003.pt"]
 
 
 def test_a_kept_optimiser_takes_the_learning_rate_of_the_round(trainer, start, tmp_path):
     """At round 2 of 1 the cosine is back at zero: nothing moves."""
-    own = trainer(optimizer_folder=tmp_path, schedule="cosine", rounds=1)
+    own = trainer(state_folder=tmp_path, schedule="cosine", rounds=1)
     first = own.train(start, 1).parameters
     assert np.array_equal(own.train(first, 2).parameters["head.weight"], first["head.weight"])
 
@@ -218,7 +217,7 @@ def test_a_kept_optimiser_that_is_missing_or_damaged(trainer, start, tmp_path, d
     if damage is not None:
         (tmp_path / "optimizer-0001.pt").write_bytes(damage)
     with pytest.raises(FedwardError, match=r"optimizer-0001\.pt, .* is missing or damaged"):
-        trainer(optimizer_folder=tmp_path).train(start, 2)
+        trainer(state_folder=tmp_path).train(start, 2)
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------

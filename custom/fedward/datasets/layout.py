@@ -130,12 +130,12 @@ def read_partition(sites: Path) -> dict[str, Any]:
     return value
 
 
-def read_split(site_folder: Path, cases: Iterable[Case], seed: int) -> Split:
+def read_split(site_folder: Path, patients: Iterable[str], seed: int) -> Split:
     """A site's training and validation patients: its split.json, or the default split where it has none.
 
     Raises DataError where split.json is damaged, names a patient twice, or does not agree with the folder's patients.
     """
-    patients = {case.patient for case in cases}
+    patients = set(patients)
     path = Path(site_folder) / "split.json"
     if not path.is_file():
         if not patients:

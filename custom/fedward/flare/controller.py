@@ -24,6 +24,7 @@ from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.progress import asks_for_progress, tell_progress
 from fedward.flare.tasks import ERROR, FINGERPRINT, REFUSALS_FILE, REPORT, SITE_RETURNED, TRAIN, VALIDATE
 from fedward.machine import machine, versions
+from fedward.networks.starting import Start
 from fedward.rounds.federation import TRAINING, VALIDATION, Federation
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -123,18 +124,20 @@ class RoundController(ModelController):
     def _score(self, config: SiteConfig) -> Any:
         if self._run.aggregation.cost_source != "server_validation":
             return None
-        from fedward.training.server_score import server_score  # torch, which a server needs for this alone
+        from fedward.training.task import server_score  # torch, which a server needs for this alone
 
         return server_score(self._run, config)
 
-    def _initial(self) -> dict[str, Any]:
+    def _initial(self) -> Start:
         persistor, training = self.persistor, self._run.training
         if not isinstance(persistor, NetworkPersistor):
             raise UsageError(f"component {self.persistor_id!r} of the job is no NetworkPersistor")
         wanted = (training.network, training.network_args, self._run.seed, self._run.starting_weights)
         if (persistor.network, persistor.network_args, persistor.seed, persistor.starting_weights) != wanted:
             raise UsageError("the job's persistor and its settings name different networks: export the job again")
-        return dict(self.load_model().params)
+        self.load_model()
+        assert persistor.start is not None  # load_model has just set it
+        return persistor.start
 
     def _round(self, kind: str) -> Record | None:
         """One round, from asking to its record; None where the job was aborted."""
@@ -143,19 +146,20 @@ class RoundController(ModelController):
         self._drop_refusing()
         targets = sorted(current.asked - self._drop_disconnected("not connected"))
         if targets and self.federation.decide().action == "wait":
-            self.send_model(
-                task_name=TASKS[kind],
-                data=FLModel(
-                    params_type=ParamsType.FULL,
-                    params=self.federation.parameters,
-                    current_round=current.number,
-                    total_rounds=self._run.rounds,
-                    meta={FINGERPRINT: self._run.fingerprint()},
-                ),
-                targets=targets,
-                timeout=int(self._run.round_deadline) + 1,
-                callback=lambda model: None,  # FLARE wants one; answers are taken in _process_result
-            )
+            for parameters, sites in self.federation.task_groups(targets):
+                self.send_model(
+                    task_name=TASKS[kind],
+                    data=FLModel(
+                        params_type=ParamsType.FULL,
+                        params=parameters,
+                        current_round=current.number,
+                        total_rounds=self._run.rounds,
+                        meta={FINGERPRINT: self._run.fingerprint()},
+                    ),
+                    targets=sites,
+                    timeout=int(self._run.round_deadline) + 1,
+                    callback=lambda model: None,  # FLARE wants one; answers are taken in _process_result
+                )
         while True:
             self._drop_disconnected("its connection was lost: its process ended, or its network failed")
             with self._lock:

@@ -64,7 +64,7 @@ def _data_set(title: str, name: str, folder: Path, cache: Path | None, remembere
 def _enough(name: str, folder: Path, least: int) -> Finding:
     title = f"patients of {name}"
     try:
-        training = len(read_split(folder, get_data_set(name).find_cases(folder), seed=0).train)
+        training = len(read_split(folder, get_data_set(name).find_patients(folder), seed=0).train)
     except FedwardError as error:
         return problem(title, str(error), f"see: fedward check-data {name} {folder}")
     if training < least:

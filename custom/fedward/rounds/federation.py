@@ -14,6 +14,7 @@ from typing import Any
 from fedward.errors import FedwardError, RefusedUpdate, UsageError
 from fedward.evaluation import Evaluation, pool
 from fedward.networks.checkpoint import read_model, save_model
+from fedward.networks.starting import Start
 from fedward.rounds.aggregation import Aggregation, Outcome, Parameters
 from fedward.rounds.policy import Decision, decide
 from fedward.rounds.record import Record, append_record, keep_records, read_records
@@ -74,7 +75,7 @@ class Federation:
         settings: RunSettings,
         folder: RunFolder,
         aggregation: Aggregation,
-        initial: Callable[[], Parameters],
+        initial: Callable[[], Start],
         about: dict[str, Any],
     ):
         self.settings = settings
@@ -86,12 +87,15 @@ class Federation:
         self.started = now()
         self.clock = time.monotonic()
         self.open_round_: OpenRound | None = None
+        self.hold_frozen: set[str] = set()  # sites that have the layers which training leaves as they are
         check_may_begin(settings, folder)
         if has_state(folder):
             self.parameters = self._continue()
         else:
             folder.root.mkdir(parents=True, exist_ok=True)
-            self.parameters = initial()
+            start = initial()
+            self.parameters = start.parameters
+            self.about = {**about, "starting_weights": start.to_dict() or "random"}
             write_json(folder.settings, settings.to_dict())
             self._save_state()
         self.write_run("running")
@@ -109,8 +113,22 @@ class Federation:
         number = self.rounds_done + (1 if kind == TRAINING else 0)
         self.open_round_ = OpenRound(number, kind, frozenset(self.settings.sites))
         if kind == TRAINING:
-            self.aggregation.open(number, self.parameters)
+            self.aggregation.open(number, self._travelling())
         return self.open_round_
+
+    def _travelling(self) -> Parameters:
+        return {key: value for key, value in self.parameters.items() if self.settings.training.travels(key)}
+
+    def task_parameters(self, site: str) -> Parameters:
+        """What a site gets with a task: the whole model until it has answered once, then the layers that change."""
+        return self._travelling() if site in self.hold_frozen else self.parameters
+
+    def task_groups(self, sites: Iterable[str]) -> list[tuple[Parameters, list[str]]]:
+        """The same for a broadcast: what is sent, and the sites it is sent to."""
+        groups: dict[bool, list[str]] = {}
+        for site in sites:
+            groups.setdefault(site in self.hold_frozen, []).append(site)
+        return [(self.task_parameters(names[0]), names) for _, names in sorted(groups.items())]
 
     def answer(self, site: str, report: Any, size: int, accept: Callable[[Report], None] | None = None) -> None:
         """Note a site's answer of `size` bytes. `accept` hands its parameters to the aggregator and may refuse them."""
@@ -127,7 +145,14 @@ class Federation:
             current.failed[site] = current.refused[site] = str(error)
             return
         current.reports[site] = checked
-        current.answers[site] = {"arrived": round(current.seconds, 3), "bytes": size, **for_record(checked)}
+        sent = sum(value.nbytes for value in self.task_parameters(site).values())
+        self.hold_frozen.add(site)
+        current.answers[site] = {
+            "arrived": round(current.seconds, 3),
+            "bytes": size,
+            "sent": sent,
+            **for_record(checked),
+        }
 
     def fail(self, site: str, reason: str) -> None:
         """Note that a site will not contribute to this round; an answer that was accepted before still counts."""
@@ -135,6 +160,7 @@ class Federation:
         if site in current.asked and site not in current.answers and site not in current.failed:
             log.warning("round %d: %s does not contribute: %s", current.number, site, reason)
             current.failed[site] = reason
+            self.hold_frozen.discard(site)  # it may have lost them, as a site that was set up again has
 
     def decide(self) -> Decision:
         """Wait, close or fail, as the policy says. Validation needs one answer: it decides nothing about the model."""
@@ -171,7 +197,7 @@ class Federation:
             record["warnings"] += outcome.warnings
             record["shares"] = outcome.shares
             record["weights"] = outcome.weights
-            self.parameters = outcome.parameters
+            self.parameters = {**self.parameters, **outcome.parameters}
             self.rounds_done = current.number
         record["seconds"] = round(current.seconds, 3)
         record["ended"] = now()
@@ -243,6 +269,7 @@ class Federation:
             run=self.settings.name,
             data_set=self.settings.data_set,
             preprocessing=self.settings.preprocessing.to_dict(),
+            crop_size=self.settings.training.crop_size,
             **about,
         )
 
@@ -256,6 +283,8 @@ class Federation:
         state, parameters = read_state(self.folder)
         self.rounds_done = state.round
         self.started = state.started
+        if self.folder.run.is_file():
+            self.about = {**self.about, "starting_weights": read_json(self.folder.run).get("starting_weights")}
         self.aggregation.history = state.history
         if self.folder.model("best").is_file():  # the file itself says what it is, so the two cannot disagree
             _, about = read_model(self.folder.model("best"))

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from fedward.errors import RefusedUpdate
-from fedward.evaluation import Evaluation
+from fedward.evaluation import Evaluation, detail_names
 from fedward.weighting.claims import SiteClaim
 
 Report = dict[str, Any]
@@ -82,13 +82,25 @@ def _evaluation(report: Mapping[str, Any], key: str) -> Evaluation | None:
     value = report.get(key)
     if value is None:
         return None
-    names = {f.name for f in fields(Evaluation)}
-    if not isinstance(value, Mapping) or set(value) != names:
+    names = {f.name for f in fields(Evaluation)} - {"details"}
+    if not isinstance(value, Mapping) or set(value) - {"details"} != names:
         raise RefusedUpdate(f"the report's {key} is no evaluation with {', '.join(sorted(names))}")
     measured: dict[str, Any] = {name: _count(value, name) for name in COUNTS}
     for name in ("cost", "quality"):
         measured[name] = None if value[name] is None else _number(value, name)
-    return Evaluation(**measured)
+    return Evaluation(**measured, details=_details(value.get("details", {}), key))
+
+
+def _details(values: Any, key: str) -> dict[str, float]:
+    """Known details; one that is not finite is left out, as a finding without both classes is."""
+    if not isinstance(values, Mapping) or not set(values) <= detail_names():
+        raise RefusedUpdate(f"the report's {key} has details of names that are not known")
+    numbers = {name: _number(values, name) for name in sorted(values)}
+    for name, number in numbers.items():
+        highest = 1.0 if name.startswith(("auc.", "knn.")) else float(MAX_COUNT)
+        if math.isfinite(number) and not 0 <= number <= highest:
+            raise RefusedUpdate(f"the report's {key} has a detail {name} outside 0 to {highest:g}")
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
 def _warnings(value: Any) -> list[str]:

@@ -1,71 +1,29 @@
-"""What one hospital does in a run, free of FLARE: load its images once, then train and validate when asked."""
+"""What one site does in a run, free of FLARE: load its images once, then train and validate when asked."""
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fedward.datasets.layout import read_split
-from fedward.datasets.registry import get_data_set
 from fedward.errors import DataError, FedwardError
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import Parameters
-from fedward.preprocessing.cache import prepare_cases
-from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.settings import RunSettings
 from fedward.site_config import SiteConfig
-from fedward.training.images import Images, join_images, stack_cases
-from fedward.training.segmentation import SegmentationTrainer
+from fedward.training.task import SiteImages, get_task
 
 log = logging.getLogger(__name__)
 Report = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class SiteImages:
-    """A site's training images and, where it has any, its validation images."""
-
-    train: Images
-    validation: Images | None
-
-
-def join_site_images(parts: Sequence[SiteImages]) -> SiteImages:
-    """The images of several sites as those of one."""
-    return SiteImages(
-        join_images([part.train for part in parts]),
-        join_images([part.validation for part in parts if part.validation is not None])
-        if any(part.validation is not None for part in parts)
-        else None,
-    )
-
-
-def load_site_images(
-    site: str, config: SiteConfig, data_set: str, preprocessing: PreprocessingSettings, seed: int
-) -> SiteImages:
-    """Read, preprocess (or take from the cache) and stack a site's images; DataError where none is to train on."""
-    reader = get_data_set(data_set)
-    folder = config.data_folder(data_set)
-    cases = reader.find_cases(folder)
-    split = read_split(folder, cases, seed)
-    prepared = prepare_cases(reader, cases, preprocessing, config.cache_folder(), workers=1, quiet=True)
-    by_patient = {case.patient: case for case in prepared}
-    if len(split.train) < config.min_patients:
-        raise DataError(
-            f"{site}: {len(split.train)} training patients, and {config.source} asks for min_patients "
-            f"{config.min_patients} at least: this site does not train on so few"
-        )
-    train = stack_cases([by_patient[p] for p in split.train])
-    if train is None:
-        raise DataError(f"{site}: no training patient in {folder}: check its split.json or add patients")
-    return SiteImages(train, stack_cases([by_patient[p] for p in split.validation]))
-
-
 class Site:
-    """One hospital's side of a run. Its reports are plain values, as the round record keeps them."""
+    """One site's side of a run. Its reports are plain values, as the round record keeps them.
+
+    `state_folder` keeps what a trainer needs from one round to the next, where it needs anything. `config` tells where
+    the site's cache is.
+    """
 
     def __init__(
         self,
@@ -74,24 +32,18 @@ class Site:
         images: SiteImages,
         threads: int = 1,
         device: str = "auto",
-        optimizer_folder: Path | None = None,
+        state_folder: Path | None = None,
+        config: SiteConfig | None = None,
     ):
         if threads:
             torch.set_num_threads(threads)
         self.name = name
         self.settings = settings
-        self.trainer = SegmentationTrainer(
-            name,
-            images.train,
-            images.validation,
-            settings.training,
-            settings.rounds,
-            settings.seed,
-            device,
-            optimizer_folder,
-        )
+        task = get_task(settings)
+        self.trainer = task.trainer(name, images, settings, device, state_folder, config)
         self.claims_from = "training" if settings.aggregation.cost_source == "site_training" else "validation"
-        self.without_tumour, self.warnings = _judge(images, self.claims_from)
+        judgement = task.judge(images, self.claims_from)
+        self.unmeasured, self.warnings = judgement.unmeasured, list(judgement.warnings)
         for warning in self.warnings:
             log.warning("%s: %s", name, warning)
 
@@ -107,7 +59,7 @@ class Site:
             "loss": result.loss,
             "start": self._report(start, "validation"),
             "end": self._report(end, self.claims_from),
-            "warnings": self.warnings,
+            "warnings": [*self.warnings, *self.trainer.warnings],
         }
 
     def validate(self, parameters: Parameters) -> Report:
@@ -117,42 +69,38 @@ class Site:
         return {
             "start": self._report(start, "validation"),
             "train_seconds": time.monotonic() - started,
-            "warnings": self.warnings,
+            "warnings": [*self.warnings, *self.trainer.warnings],
         }
 
     def _report(self, evaluation: Evaluation | None, on: str) -> Report | None:
         if evaluation is None:
             return None
         report = evaluation.to_dict()
-        if {"training", on} & self.without_tumour:  # neither cost nor Dice says anything about the model
+        if {"training", on} & self.unmeasured:  # neither cost nor quality says anything about the model
             report["cost"] = report["quality"] = None
         return report
 
 
-def _judge(images: SiteImages, claims_from: str) -> tuple[set[str], list[str]]:
-    """Which of the site's image sets hold no tumour pixel, and the warnings that its claims need."""
-    parts = {"training": images.train, "validation": images.validation}
-    without = {what for what, part in parts.items() if part is not None and not part.mask.any()}
-    warnings = []
-    if images.validation is None:
-        missing = "its cost and Dice are missing" if claims_from == "validation" else "the global model is not measured"
-        warnings.append(f"no validation patient: the site trains, {missing}")
-    warnings += [
-        f"no tumour pixel in its {what} images: the site trains, its cost and Dice are missing"
-        for what in sorted(without)
-    ]
-    return without, warnings
-
-
 def open_site(name: str, settings: RunSettings, config: SiteConfig) -> Site:
     """A site with the images that its configuration names."""
-    images = load_site_images(name, config, settings.data_set, settings.preprocessing, settings.seed)
-    return Site(name, settings, images, config.threads, config.device)
+    images = get_task(settings).load(name, config, settings)
+    folder = state_folder(name, settings, config)
+    return Site(name, settings, images, config.threads, config.device, folder, config)
+
+
+def state_folder(name: str, settings: RunSettings, config: SiteConfig) -> Path | None:
+    """Where the site keeps what its next round needs; None where each round begins with the received model alone.
+
+    It lies in the cache, named by the settings' fingerprint: another run never takes it up.
+    """
+    if settings.pretext is None or settings.pretext.private_state != "keep":
+        return None
+    return config.cache_folder() / "state" / f"{settings.name}-{settings.fingerprint()[:16]}" / name
 
 
 def check_site(name: str, settings: RunSettings, config: SiteConfig) -> None:
     """Fail before anything starts where a site's data folder is missing, empty or unreadable."""
     try:
-        get_data_set(settings.data_set).find_cases(config.data_folder(settings.data_set))
+        get_task(settings).check(settings, config)
     except FedwardError as error:
         raise DataError(f"{name}: {error}") from error

@@ -1,19 +1,23 @@
 """The test patients, who belong to no hospital: evaluated once, after training, on the best and the last model."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
 
-from fedward.datasets.base import Case
+from fedward.datasets.base import Case, DataSet
 from fedward.datasets.registry import get_data_set
+from fedward.evaluation import Evaluation, pooled_dice
 from fedward.networks.checkpoint import load_model
 from fedward.preprocessing.cache import prepare_cases
 from fedward.rounds.run_folder import RunFolder, write_json
 from fedward.settings import RunSettings
 from fedward.simulation import CACHE
 from fedward.training.images import Images, stack_cases
-from fedward.training.segmentation import PatientScore, choose_device, evaluate_model, predict_masks
+from fedward.training.segmentation import PatientScore, evaluate_model, predict_masks
+from fedward.training.trainer import choose_device
 
 MODELS = ("best", "last")
 Scores = dict[str, PatientScore]
@@ -27,6 +31,7 @@ def load_test_images(
     if not folder.is_dir():
         return None
     reader = get_data_set(settings.data_set)
+    assert isinstance(reader, DataSet)  # RunSettings has checked it
     cases = reader.find_cases(folder)
     prepared = prepare_cases(reader, cases, settings.preprocessing, sites_folder / CACHE, quiet=quiet)
     images = stack_cases(prepared)
@@ -70,6 +75,38 @@ def write_test(folder: RunFolder, settings: RunSettings, sites_folder: Path, dev
         folder, folder.model("best"), images, {p: v["dice"] for p, v in models["best"]["per_patient"].items()}, device
     )
     return True
+
+
+def write_local_test(
+    folder: RunFolder, settings: RunSettings, sites_folder: Path, sites: Sequence[str], device_name: str
+) -> bool:
+    """test.json of `--mode local`: pixel counts are summed, each patient's Dice is averaged over the hospitals."""
+    found = load_test_images(settings, sites_folder)
+    if found is None:
+        return False
+    images, cases = found
+    device = choose_device(device_name)
+    models = {}
+    for name in MODELS:
+        scored = [score_model(RunFolder(folder.root / site).model(name), images, device) for site in sites]
+        entries = [patient_entries(scores, cases) for _, scores in scored]
+        models[name] = {
+            "round": settings.rounds,
+            "evaluation": _mean_evaluation([Evaluation(**entry["evaluation"]) for entry, _ in scored]).to_dict(),
+            "per_patient": {
+                patient: {**first, **{key: mean(entry[patient][key] for entry in entries) for key in ("dice", "iou")}}
+                for patient, first in entries[0].items()
+            },
+        }
+    write_json(folder.test, {"data_set": settings.data_set, "models": models})
+    return True
+
+
+def _mean_evaluation(parts: list[Evaluation]) -> Evaluation:
+    """The same images under several models: counts are summed over the models, the cost is averaged."""
+    counts = [sum(getattr(p, key) for p in parts) for key in ("true_positive", "false_positive", "false_negative")]
+    costs = [p.cost for p in parts if p.cost is not None]
+    return Evaluation(mean(costs) if costs else None, pooled_dice(*counts), parts[0].images, parts[0].patients, *counts)
 
 
 def draw_overlays(

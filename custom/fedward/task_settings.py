@@ -1,0 +1,83 @@
+"""What the settings of a run must agree on, task by task."""
+
+from typing import TYPE_CHECKING
+
+from fedward.datasets.base import DataSet, ImageDataSet
+from fedward.datasets.registry import get_data_set
+from fedward.errors import UsageError
+from fedward.networks.registry import check_image_size
+
+if TYPE_CHECKING:
+    from fedward.settings import RunSettings
+
+GREY_CHANNELS = 3  # a grey image three times, as networks trained on photographs expect it
+
+
+def check_task(settings: "RunSettings") -> None:
+    """UsageError where network, data set, preprocessing and the task's own settings do not belong together."""
+    training, data_set = settings.training, get_data_set(settings.data_set)
+    task = training.task
+    if isinstance(data_set, DataSet) != (task == "segmentation"):
+        raise UsageError(f"network {training.network} is for {task}, and data set {settings.data_set} is not")
+    if (settings.pretext is not None) != (task == "pretext"):
+        raise UsageError(
+            f"network {training.network} is for {task}: "
+            + ("its settings 'pretext' are missing" if task == "pretext" else "it has no settings 'pretext'")
+        )
+    if isinstance(data_set, DataSet):
+        _check_segmentation(settings)
+        return
+    if settings.preprocessing.bias_field != "none" or settings.preprocessing.channels != "all":
+        raise UsageError(f"data set {settings.data_set}: preprocessing has bias_field none and channels all")
+    if training.network_args.get("in_channels", GREY_CHANNELS) != GREY_CHANNELS:
+        raise UsageError(f"the network must take {GREY_CHANNELS} channels: a grey image is given to each of them")
+    if task == "classification":
+        _check_classification(settings, data_set)
+    else:
+        _check_pretext(settings)
+
+
+def _check_segmentation(settings: "RunSettings") -> None:
+    training, preprocessing = settings.training, settings.preprocessing
+    check_image_size(training.network, training.network_args, preprocessing.image_size)
+    channels = 1 if preprocessing.channels == "flair" else 3
+    if training.network_args.get("in_channels") != channels:
+        raise UsageError(
+            f"the network takes {training.network_args.get('in_channels')} channels but preprocessing "
+            f"({preprocessing.channels}) gives {channels}: change one of them"
+        )
+
+
+def _check_classification(settings: "RunSettings", data_set: ImageDataSet) -> None:
+    training = settings.training
+    if not data_set.findings:
+        raise UsageError(f"data set {data_set.name} has no labels to classify: it serves pretraining")
+    outputs = training.network_args.get("out_channels", 14)
+    if outputs != len(data_set.findings):
+        raise UsageError(f"the network has {outputs} outputs, {data_set.name} has {len(data_set.findings)} findings")
+    size = settings.preprocessing.image_size
+    if (training.crop_size or size) > size:
+        raise UsageError(f"crop_size {training.crop_size} is larger than the images of {size} pixels")
+    check_image_size(training.network, training.network_args, training.crop_size or size)
+
+
+def _check_pretext(settings: "RunSettings") -> None:
+    training, pretext = settings.training, settings.pretext
+    assert pretext is not None  # check_task has looked
+    if pretext.method != training.network:
+        raise UsageError(f"pretext is for {pretext.method}, the network for {training.network}: name one method")
+    check_image_size(training.network, training.network_args, pretext.crop_size)
+    pretext.check(training.batch_size, settings.preprocessing.image_size)
+    if settings.aggregation.cost_source == "server_validation":
+        raise UsageError("cost_source server_validation is not for pretraining: its losses compare with nothing")
+    if settings.selection.label_fraction != 1:
+        raise UsageError("label_fraction is for classification: pretraining uses no labels")
+    if pretext.private_state == "keep" and len(settings.sites) > 1:
+        raise UsageError(
+            "private_state keep is for one site (the coordinator): with several, each keeps a target of its own that "
+            "the averaged model has left behind; use reset"
+        )
+    if pretext.probe_data_set is not None:
+        probe = get_data_set(pretext.probe_data_set)
+        if not isinstance(probe, ImageDataSet) or not probe.findings:
+            raise UsageError(f"probe_data_set {pretext.probe_data_set} has no findings to probe")
