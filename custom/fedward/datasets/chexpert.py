@@ -8,8 +8,9 @@ table lacks other columns, and the view is in the file's name too. Labels: 1 pre
 does not mention the finding) is read as absent, as in the paper, whose three policies differ in -1 (uncertain) only.
 """
 
+import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ TRAIN_TABLE, HELD_BACK = "train.csv", ("valid.csv", "test.csv")
 PATH, VIEW = "Path", "Frontal/Lateral"
 PARTS = ("train", "valid", "test")
 PATIENT = re.compile(r"patient\d+")
-UNCERTAIN = -1
+UNCERTAIN, WRONG = -1, 9
 LABELS = {"": 0, "0": 0, "0.0": 0, "1": 1, "1.0": 1, "-1": UNCERTAIN, "-1.0": UNCERTAIN}
 
 
@@ -115,38 +116,37 @@ def parse(table: CsvTable, root: Path) -> tuple[ImageTable, NDArray[np.bool_], l
     paths = table.column(path_column)
     views = table.column(view_column) if view_column is not None else [""] * len(paths)
     cells = [table.column(place) for place in finding_columns]
+    labels = np.array([[LABELS.get(cell, WRONG) for cell in column] for column in cells], np.float32).T
+    folder = str(root)
+    readable = (labels != WRONG).all(axis=1)
     advice = "correct the row or restore the original table"
-    rows, files, patients, frontal, labels, problems = [], [], [], [], [], []
+    rows, files, patients, frontal, problems = [], [], [], [], []
     for row, (text, view, line) in enumerate(zip(paths, views, table.lines, strict=True)):
-        inner = stripped(text)
-        patient = next((part for part in inner.parts if PATIENT.fullmatch(part)), None) if inner else None
-        values = [LABELS.get(column[row]) for column in cells]
-        if inner is None or patient is None:
+        parts = below_root(text)
+        patient = next((part for part in parts if PATIENT.fullmatch(part)), None)
+        if patient is None:
             problem = f"wrong path: line {line} has {text!r}, not .../patient<n>/study<n>/view<n>_<view>.jpg"
-        elif None in values:
-            place = values.index(None)
+        elif not readable[row]:
+            place = int(np.argmax(labels[row] == WRONG))
             problem = f"wrong label: line {line} has {cells[place][row]!r} for {FINDINGS[place]}, not 1, 0, -1 or blank"
-        elif (is_frontal := frontal_view(view, inner.name)) is None:
+        elif (is_frontal := frontal_view(view, parts[-1])) is None:
             problem = f"unknown view: line {line} says neither Frontal nor Lateral ({text})"
         else:
             rows.append(row)
-            files.append(root / inner)
+            files.append(Path("/".join((folder, *parts))))  # of one string: four times faster
             patients.append(patient)
             frontal.append(is_frontal)
-            labels.append(values)
             continue
         problems.append(FileProblem(table.path, problem, advice))
-    array = np.array(labels, np.float32).reshape(-1, len(FINDINGS))
-    return ImageTable(tuple(files), tuple(patients), array, FINDINGS), np.array(frontal, np.bool_), problems
+    chosen = np.ascontiguousarray(labels[np.array(rows, np.int64)])
+    return ImageTable(tuple(files), tuple(patients), chosen, FINDINGS), np.array(frontal, np.bool_), problems
 
 
-def stripped(text: str) -> PurePosixPath | None:
-    """The path below ROOT: what stands before train/, valid/ or test/ is the archive's name. None where it is wrong."""
-    path = PurePosixPath(text)
-    start = next((place for place, part in enumerate(path.parts) if part in PARTS), None)
-    if start is None or ".." in path.parts or start + 1 >= len(path.parts):
-        return None
-    return PurePosixPath(*path.parts[start:])
+def below_root(text: str) -> list[str]:
+    """The parts of a path below ROOT: what stands before train/, valid/ or test/ is the archive's name. Wrong: []."""
+    parts = text.split("/")
+    start = next((place for place, part in enumerate(parts) if part in PARTS), len(parts))
+    return [] if ".." in parts else parts[start:]
 
 
 def frontal_view(view: str, name: str) -> bool | None:
@@ -186,9 +186,6 @@ def repeated(table: ImageTable, root: Path) -> list[FileProblem]:
 
 def missing_images(paths: tuple[Path, ...]) -> list[FileProblem]:
     """The files that are not there."""
-    import os
-
     advice = "add the image, or take its row out of the table"
-    return [
-        FileProblem(path, "image missing: a row names it", advice) for path in paths if not os.path.isfile(str(path))
-    ]
+    missing = [path for path in paths if not os.path.isfile(path)]
+    return [FileProblem(path, "image missing: a row names it", advice) for path in missing]

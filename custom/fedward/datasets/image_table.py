@@ -52,8 +52,8 @@ class ImageTable:
 
 
 def finding_counts(table: ImageTable) -> dict[str, int]:
-    """Images with each finding, and `No Finding`: images where every label is known to be 0."""
+    """Images with each finding, and `No Finding`: images whose labels are all 0, or the column of that name."""
     counts = {name: int((table.labels[:, i] == 1).sum()) for i, name in enumerate(table.findings)}
-    if table.findings:
+    if table.findings and "No Finding" not in counts:
         counts["No Finding"] = int((table.labels == 0).all(axis=1).sum())
     return counts

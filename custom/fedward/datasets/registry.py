@@ -1,10 +1,46 @@
 """The data sets that a job, a command or a site's configuration may name."""
 
-from fedward.datasets import lgg, lgg_check
-from fedward.datasets.base import DataSet
+from fedward.datasets import (
+    chestxray14,
+    chestxray14_check,
+    chexpert,
+    chexpert_check,
+    image_folder,
+    image_folder_check,
+    lgg,
+    lgg_check,
+)
+from fedward.datasets.base import DataSet, ImageDataSet
 from fedward.errors import UsageError
 
-DATA_SETS = {
+DATA_SETS: dict[str, DataSet | ImageDataSet] = {
+    "chestxray14": ImageDataSet(
+        name="chestxray14",
+        title="ChestX-ray14, 14 findings in frontal chest X-rays (NIH)",
+        findings=chestxray14.FINDINGS,
+        read_table=chestxray14.read_table,
+        read_labels=chestxray14.read_labels,
+        official_test=chestxray14.official_test,
+        check=chestxray14_check.check,
+    ),
+    "chexpert": ImageDataSet(
+        name="chexpert",
+        title="CheXpert, 14 findings in frontal and lateral chest X-rays (Stanford)",
+        findings=chexpert.FINDINGS,
+        read_table=chexpert.read_table,
+        read_labels=chexpert.read_labels,
+        official_test=chexpert.official_test,
+        check=chexpert_check.check,
+    ),
+    "image_folder": ImageDataSet(
+        name="image_folder",
+        title="A plain folder of X-ray images without labels, for pretraining",
+        findings=(),
+        read_table=image_folder.read_table,
+        read_labels=image_folder.read_table,
+        official_test=image_folder.official_test,
+        check=image_folder_check.check,
+    ),
     "lgg": DataSet(
         name="lgg",
         title="LGG brain MRI, tumour segmentation (Kaggle kaggle_3m)",
@@ -20,9 +56,27 @@ def names() -> list[str]:
     return sorted(DATA_SETS)
 
 
-def get_data_set(name: str) -> DataSet:
-    """The data set of that name; UsageError lists the known ones."""
+def get_data_set(name: str) -> DataSet | ImageDataSet:
+    """The data set of that name: volumes (DataSet) or single images (ImageDataSet); UsageError lists the known ones."""
     try:
         return DATA_SETS[name]
     except (KeyError, TypeError):
         raise UsageError(f"unknown data set {name!r}: use one of {', '.join(names())}") from None
+
+
+def image_data_set(name: str) -> ImageDataSet:
+    """The data set of single images of that name; UsageError where it is unknown or one of volumes."""
+    found = get_data_set(name)
+    if not isinstance(found, ImageDataSet):
+        known = ", ".join(other for other in names() if isinstance(DATA_SETS[other], ImageDataSet))
+        raise UsageError(f"data set {name!r} holds volumes with masks, not labelled images: use one of {known}")
+    return found
+
+
+def volume_data_set(name: str) -> DataSet:
+    """The data set of volumes with masks of that name; UsageError where it is unknown or one of single images."""
+    found = get_data_set(name)
+    if not isinstance(found, DataSet):
+        known = ", ".join(other for other in names() if isinstance(DATA_SETS[other], DataSet))
+        raise UsageError(f"data set {name!r} holds single images, not volumes with masks: use one of {known}")
+    return found
