@@ -22,6 +22,7 @@ COMMANDS = {
     "phantoms": "phantoms",
     "predict": "predict",
     "preprocess": "preprocess",
+    "register-weights": "register_weights",
     "report": "report",
     "simulator-workspace": "simulator_workspace",
     "watch": "watch",

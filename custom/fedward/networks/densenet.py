@@ -80,16 +80,13 @@ class DenseNet121(nn.Module):
         self.features = nn.Sequential(features)
         self.num_features = channels
         self.early_features = self.features.transition3.norm.num_features
-        self.classifier = nn.Linear(channels, out_channels) if out_channels else None
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Kaiming normal convolutions and no bias, as in the authors' code; batch normalisation begins at 1 and 0."""
-        for module in self.modules():
+        for module in self.features.modules():  # as in the authors' code; batch normalisation begins at 1 and 0
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
-            elif isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        # last, so that from one seed the encoder is the same with any classifier and with none
+        self.classifier = nn.Linear(channels, out_channels) if out_channels else None
+        if self.classifier is not None:
+            nn.init.zeros_(self.classifier.bias)
 
     def early(self, image: Tensor) -> Tensor:
         """Feature map of the third dense block, the last but one: (B, early_features, H/16, W/16)."""
