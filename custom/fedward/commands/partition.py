@@ -10,7 +10,9 @@ import click
 @click.command(
     "partition",
     epilog="Examples: fedward partition lgg kaggle_3m --out sites; "
-    "fedward partition lgg kaggle_3m --by dirichlet --alpha 0.3 --fold 1 --out sites-fold-1",
+    "fedward partition lgg kaggle_3m --by dirichlet --alpha 0.3 --fold 1 --out sites-fold-1; "
+    "fedward partition chestxray14 DIR --by non_iid --out sites; "
+    "fedward partition chestxray14 DIR --labels-only --out plan",
 )
 @click.argument("data_set")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
@@ -18,16 +20,26 @@ import click
 @click.option("--sites", default=10, show_default=True, help="Number of hospitals.")
 @click.option(
     "--by",
-    type=click.Choice(["institution", "iid", "dirichlet"]),
-    default="institution",
-    show_default=True,
-    help="One institution a hospital; shuffled; or mixed by a Dirichlet draw.",
+    type=click.Choice(["institution", "iid", "non_iid", "dirichlet"]),
+    help="institution (lgg; its default): one institution a hospital. iid: shuffled, equal sizes. non_iid (X-rays; "
+    "their default): unequal sizes, rarest finding first. dirichlet: institutions or findings mixed by a draw.",
 )
-@click.option("--alpha", type=float, help="Concentration for dirichlet: small keeps institutions together.")
+@click.option("--alpha", type=float, help="Concentration for dirichlet: small keeps groups together. X-rays: 0.5.")
+@click.option(
+    "--no-finding",
+    type=click.Choice(["proportional", "literal"]),
+    help="X-rays, non_iid: images without finding go to all by size (default), or last.",
+)
 @click.option("--fold", type=int, help="Set this fold's test patients apart (1 to FOLDS).")
 @click.option("--folds", default=5, show_default=True, help="Number of folds; each patient is tested in one.")
+@click.option(
+    "--official-test",
+    is_flag=True,
+    help="X-rays: set the publishers' test patients apart; the default where they are named and no fold is asked for.",
+)
 @click.option("--server-patients", default=0, show_default=True, help="Patients for validation on the server.")
 @click.option("--seed", default=0, show_default=True, help="The same seed deals the same patients.")
+@click.option("--labels-only", is_flag=True, help="X-rays: plan from the table alone, into OUT/plan.csv; no links.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes that read the masks; 0: one a core.")
 def command(data_set: str, folder: Path, out: Path, workers: int, **options: Any) -> None:
     """Split DATA_SET in DIR by patient into OUT/hospital-01, OUT/hospital-02, ...
@@ -37,30 +49,46 @@ def command(data_set: str, folder: Path, out: Path, workers: int, **options: Any
     """
     from rich.console import Console
 
+    from fedward.datasets.base import ImageDataSet
+    from fedward.datasets.registry import get_data_set
+
+    source = get_data_set(data_set)
+    if isinstance(source, ImageDataSet):
+        partition, shown = partition_images(source, folder, out, **options)
+    else:
+        partition, shown = partition_volumes(source, folder, out, workers, **options)
+    console = Console()
+    console.print(shown)
+    for warning in partition["warnings"]:
+        console.print(f"Warning: {warning}", style="yellow", soft_wrap=True)
+    done = f"Planned in {out / 'plan.csv'}" if options["labels_only"] else f"Laid out by links in {out}"
+    console.print(f"{done}; chart: {out / 'partition.png'}", soft_wrap=True)
+
+
+def partition_volumes(source: Any, folder: Path, out: Path, workers: int, **options: Any) -> tuple[dict[str, Any], Any]:
+    """Lay out a data set of volumes; partition.json and its table."""
     from fedward.datasets.layout import describe, lay_out, new_folder
     from fedward.datasets.partition import PartitionSettings, make_plan
     from fedward.datasets.partition_chart import draw_partition
-    from fedward.datasets.registry import get_data_set
+    from fedward.errors import UsageError
     from fedward.progress import map_in_processes
     from fedward.rounds.run_folder import write_json
 
-    source = get_data_set(data_set)
-    settings = PartitionSettings(**options)
+    for name in ("no_finding", "official_test", "labels_only"):
+        if options.pop(name):
+            raise UsageError(f"--{name.replace('_', '-')} has no meaning for {source.name}: leave it out")
+    settings = PartitionSettings(**options | {"by": options["by"] or "institution"})
     with new_folder(out, outside=folder) as temporary:
         cases = source.find_cases(folder)
         institution_of = {case.patient: case.institution for case in cases}
         plan = make_plan(institution_of, settings)
         counts = map_in_processes(partial(count_slices, source.read_case), cases, "Reading masks", workers)
         slices = dict(zip(institution_of, counts, strict=True))
-        partition = describe(data_set, institution_of, slices, plan, settings)
+        partition = describe(source.name, institution_of, slices, plan, settings)
         lay_out(cases, plan, temporary)
         write_json(temporary / "partition.json", partition)
         draw_partition(partition, temporary / "partition.png")
-    console = Console()
-    console.print(table(partition))
-    for warning in partition["warnings"]:
-        console.print(f"Warning: {warning}", style="yellow", soft_wrap=True)
-    console.print(f"Laid out by links in {out}; chart: {out / 'partition.png'}", soft_wrap=True)
+    return partition, volume_table(partition)
 
 
 def count_slices(read_case: Any, case: Any) -> tuple[int, int]:
@@ -69,33 +97,97 @@ def count_slices(read_case: Any, case: Any) -> tuple[int, int]:
     return len(mask), int(mask.any(axis=(1, 2)).sum())
 
 
-def table(partition: dict[str, Any]) -> Any:
-    """A rich table: one row for each hospital and for what is set apart, with a bar of its slices."""
-    from rich import box
-    from rich.table import Table
+def partition_images(source: Any, folder: Path, out: Path, **options: Any) -> tuple[dict[str, Any], Any]:
+    """Lay out a data set of X-rays, or plan it from its labels alone; partition.json and its table."""
+    from fedward.datasets.layout import new_folder
+    from fedward.datasets.selection import SelectionSettings
+    from fedward.datasets.xray_chart import draw_findings
+    from fedward.datasets.xray_layout import describe_images, lay_out_images, write_plan
+    from fedward.datasets.xray_partition import XrayPartitionSettings, cohort, make_xray_plan
+    from fedward.errors import UsageError
+    from fedward.rounds.run_folder import write_json
 
+    labels_only = options.pop("labels_only")
+    by = options["by"] = options["by"] or ("non_iid" if source.findings else "iid")
+    options["no_finding"] = options["no_finding"] or "proportional"
+    if by == "dirichlet" and options["alpha"] is None:
+        options["alpha"] = 0.5
+    asked = XrayPartitionSettings(**options)  # before anything is read
+    with new_folder(out, outside=folder) as temporary:
+        official = source.official_test(folder) if asked.fold is None else None
+        if asked.official_test and official is None:
+            raise UsageError(f"{folder} names no official test patients: give the publishers' lists, or use a fold")
+        settings = XrayPartitionSettings(**options | {"official_test": official is not None})
+        read = source.read_labels if labels_only else source.read_table
+        table = read(folder, SelectionSettings(views="all"))
+        plan = make_xray_plan(cohort(table), settings, official or ())
+        partition = describe_images(source.name, table, plan, settings)
+        if labels_only:
+            write_plan(plan, temporary / "plan.csv")
+        else:
+            lay_out_images(source.name, folder, table, plan, temporary)
+        write_json(temporary / "partition.json", partition)
+        draw_findings(partition, temporary / "partition.png")
+    return partition, image_table(partition)
+
+
+def volume_table(partition: dict[str, Any]) -> Any:
+    """A rich table: one row for each hospital and for what is set apart, with a bar of its slices."""
     from fedward.datasets.partition_chart import title
 
     rows = [
-        (name, site["institution"], *(f"{site['patients'][part]}" for part in ("train", "validation")), *_totals(site))
+        (name, site["institution"], *_totals(site, "patients"), _sum(site["slices"]), _sum(site["slices_with_tumour"]))
         for name, site in partition["sites"].items()
     ]
     for name in ("test", "server"):
         if part := partition[name]:
-            rows.append((name, "", "", "", part["slices"], part["slices_with_tumour"], part["patients"]))
-    shown = Table(title=title(partition), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column("site", no_wrap=True)
-    shown.add_column("institution")
-    for column in ("patients", "train", "valid.", "slices", "tumour"):
-        shown.add_column(column, justify="right", no_wrap=True)
+            rows.append((name, "", part["patients"], "", "", part["slices"], part["slices_with_tumour"]))
+    columns = ("site", "institution", "patients", "train", "valid.", "slices", "tumour")
+    return table(title(partition), columns, rows, bar="slices")
+
+
+def image_table(partition: dict[str, Any]) -> Any:
+    """A rich table: one row for each hospital and for what is set apart, with a bar of its images."""
+    from fedward.datasets.xray_chart import title
+    from fedward.datasets.xray_partition import NO_FINDING
+
+    def present(*parts: dict[str, int]) -> str:
+        names = [name for name in parts[0] if name != NO_FINDING]
+        return f"{sum(any(part[name] for part in parts) for name in names)} of {len(names)}" if names else ""
+
+    rows: list[tuple[Any, ...]] = [
+        (name, *_totals(site, "patients"), _sum(site["images"]), present(*site["findings"].values()))
+        for name, site in partition["sites"].items()
+    ]
+    for name in ("test", "server"):
+        if part := partition[name]:
+            rows.append((name, part["patients"], "", "", part["images"], present(part["findings"])))
+    columns: tuple[str, ...] = ("site", "patients", "train", "valid.", "images", "findings")
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return table(title(partition), columns, rows, bar="images")
+
+
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], bar: str) -> Any:
+    """A rich table: names to the left, numbers to the right, and a bar as long as the number in the column `bar`."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        text = column in ("site", "institution")
+        shown.add_column(column, justify="left" if text else "right", no_wrap=column != "institution")
     shown.add_column("", no_wrap=True)
-    most = max(row[4] for row in rows)
-    for name, institution, train, validation, slices, tumour, patients in rows:
-        bar = "█" * max(1, round(10 * slices / most))
-        shown.add_row(name, institution, str(patients), train, validation, str(slices), str(tumour), bar)
+    place = columns.index(bar)
+    most = max(row[place] for row in rows)
+    for row in rows:
+        shown.add_row(*(str(value) for value in row), "█" * max(1, round(10 * row[place] / most)))
     return shown
 
 
-def _totals(site: dict[str, Any]) -> tuple[int, int, int]:
-    slices, tumour, patients = (sum(site[key].values()) for key in ("slices", "slices_with_tumour", "patients"))
-    return slices, tumour, patients
+def _totals(site: dict[str, Any], what: str) -> tuple[int, int, int]:
+    return _sum(site[what]), site[what]["train"], site[what]["validation"]
+
+
+def _sum(counts: dict[str, int]) -> int:
+    return sum(counts.values())
