@@ -55,7 +55,7 @@ def prepare_cases(
     damaged = sum(value is None for value in prepared.values())
     missing = {path: case for path, case in zip(paths, cases, strict=True) if prepared.get(path) is None}
     if missing:
-        _check_writable(cache)
+        check_writable(cache)
         make = partial(_make, data_set=data_set, settings=settings)
         made = map_in_processes(make, list(missing.items()), "Preparing images", workers, quiet)
         prepared.update(zip(missing, made, strict=True))
@@ -113,7 +113,7 @@ def _make(item: tuple[Path, Case], data_set: DataSet, settings: PreprocessingSet
     try:
         write_bytes(path, buffer.getvalue())
     except OSError as error:
-        raise _unwritable(path.parent, error) from error
+        raise unwritable(path.parent, error) from error
     return prepared
 
 
@@ -122,7 +122,7 @@ def _file_name(case: Case, key: str) -> str:
     return f"{safe}-{key}.npz"
 
 
-def _check_writable(cache: Path) -> None:
+def check_writable(cache: Path) -> None:
     """Fail before the work begins and not after it."""
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)  # pixels of patients: for their owner only
@@ -130,10 +130,11 @@ def _check_writable(cache: Path) -> None:
         write_bytes(probe, b"")
         probe.unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(cache, error) from error
+        raise unwritable(cache, error) from error
 
 
-def _unwritable(cache: Path, error: OSError) -> FedwardError:
+def unwritable(cache: Path, error: OSError) -> FedwardError:
+    """What to tell of a cache folder that cannot be written."""
     return FedwardError(
         f"the cache folder {cache} cannot be written ({error.strerror or error}): "
         "free space there or name another folder"

@@ -32,7 +32,7 @@ class PreprocessingSettings:
         _check_choice("bias_field", self.bias_field, get_args(BiasField))
         _check_choice("channels", self.channels, get_args(Channels))
         object.__setattr__(self, "percentiles", _checked_percentiles(self.percentiles))
-        object.__setattr__(self, "image_size", _checked_size(self.image_size))
+        object.__setattr__(self, "image_size", checked_size(self.image_size))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; equal settings give equal dictionaries."""
@@ -52,7 +52,8 @@ def _checked_percentiles(value: object) -> tuple[float, float]:
     raise UsageError(f"preprocessing: percentiles {value!r} must be two numbers, 0 <= first < second <= 100")
 
 
-def _checked_size(value: object) -> int:
+def checked_size(value: object) -> int:
+    """`value` as height and width of a prepared image in pixels; UsageError where it is out of range."""
     if isinstance(value, Integral) and _is_number(value) and SMALLEST_IMAGE <= int(value) <= LARGEST_IMAGE:
         return int(value)
     raise UsageError(
