@@ -58,19 +58,26 @@ def save_overlays(folder: Path, rows: list[tuple[str, ArrayLike, ArrayLike | Non
 
     The label is kept inside the PNG (text "Description"), where the report reads it. Older pictures in `folder` go.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("[0-9][0-9]-*.png"):
-        old.unlink()
-    paths = []
-    for index, (label, image, truth, prediction) in enumerate(rows, start=1):
+    pictures = []
+    for label, image, truth, prediction in rows:
         height = _grey(np.asarray(image, dtype=np.float32)).shape[0]
         scale = max(1, round(PICTURE_HEIGHT / height))
         nothing = np.zeros(np.shape(prediction), dtype=bool)
         pair = [overlay(image, None, nothing, scale), overlay(image, truth, prediction, scale)]
+        pictures.append((label, np.concatenate(pair, axis=1)))
+    return save_pictures(folder, pictures)
+
+
+def save_pictures(folder: Path, pictures: list[tuple[str, NDArray[np.uint8]]]) -> list[Path]:
+    """Write each (label, RGB picture) as NN-LABEL.png; the pictures that an earlier call left in `folder` go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("[0-9][0-9]-*.png"):
+        old.unlink()
+    paths = []
+    for index, (label, picture) in enumerate(pictures, start=1):
         slug = re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")[:60] or "case"
-        path = folder / f"{index:02d}-{slug}.png"
-        write_png(path, np.concatenate(pair, axis=1), label)
-        paths.append(path)
+        paths.append(folder / f"{index:02d}-{slug}.png")
+        write_png(paths[-1], picture, label)
     return paths
 
 
