@@ -55,6 +55,8 @@ def _check_classification(settings: "RunSettings", data_set: ImageDataSet) -> No
     outputs = training.network_args.get("out_channels", 14)
     if outputs != len(data_set.findings):
         raise UsageError(f"the network has {outputs} outputs, {data_set.name} has {len(data_set.findings)} findings")
+    if training.mode == "linear" and settings.aggregation.cost_source == "server_validation":
+        raise UsageError("cost_source server_validation is not for mode linear: only classifiers reach the server")
     size = settings.preprocessing.image_size
     if (training.crop_size or size) > size:
         raise UsageError(f"crop_size {training.crop_size} is larger than the images of {size} pixels")
