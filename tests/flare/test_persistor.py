@@ -57,6 +57,27 @@ def test_starting_weights_registered_at_the_server(context, tmp_path):
         NetworkPersistor("unet", ARGUMENTS, 1, "brain-v1").load_model(context)
 
 
+def test_an_encoder_starts_a_classifier_and_the_persistor_keeps_what_was_taken(context, tmp_path):
+    own = {"in_channels": 3, "out_channels": 2, "growth_rate": 4}
+    encoder = initial_parameters("densenet121", {**own, "out_channels": 0}, 7)
+    file = tmp_path / "w.safetensors"
+    save_model(file, encoder, "densenet121", {**own, "out_channels": 0}, method="byol")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    (tmp_path / "fedward.yml").write_text(f"weights: {{byol: {{file: '{file}', sha256: '{digest}'}}}}")
+    persistor = NetworkPersistor("densenet121", own, 1, "byol")
+    assert persistor.start is None
+    weights = persistor.load_model(context)[ModelLearnableKey.WEIGHTS]
+    random = initial_parameters("densenet121", own, 1)
+    for key, value in random.items():
+        assert np.array_equal(weights[key], encoder.get(key, value)), key
+    told = persistor.start.to_dict()
+    assert (told["name"], told["method"], told["sha256"]) == ("byol", "byol", digest)
+    assert (told["loaded"], told["fresh"]) == (len(encoder), ["classifier.weight", "classifier.bias"])
+    without = NetworkPersistor("densenet121", own, 1)
+    without.load_model(context)
+    assert without.start.to_dict() == {}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -122,4 +122,6 @@ def _convert(source: Path, out: Path) -> None:
 def _kept_whole(metadata: dict[str, Any]) -> bool:
     """A U-Net is started from as a whole; an encoder file keeps its SHA-256 wherever it is registered."""
     network = metadata["network"]
-    return TASKS.get(network) == SEGMENTATION or (network == DENSENET and metadata["network_args"].get("out_channels") == 0)
+    return TASKS.get(network) == SEGMENTATION or (
+        network == DENSENET and metadata["network_args"].get("out_channels") == 0
+    )

@@ -15,16 +15,21 @@ def with_entry(text: str, name: str, file: str, sha256: str) -> str:
     A new entry comes first in the section, where neither comments nor commas can follow the wrong line.
     """
     entry = f'{_key(name)}: {{file: "{file}", sha256: "{sha256}"}}'
-    changed = _insert(text, name, entry, {"file": file, "sha256": sha256})
-    expected = yaml.safe_load(text)
-    expected[SECTION] = {**(expected.get(SECTION) or {}), name: {"file": file, "sha256": sha256}}
-    try:
-        sure = changed is not None and yaml.safe_load(changed) == expected
-    except yaml.YAMLError:
-        sure = False
-    if changed is None or not sure:
+    values = {"file": file, "sha256": sha256}
+    changed = _insert(text, name, entry, values)
+    if changed is None or not _adds_only(text, changed, name, values):
         raise FedwardError(f"its form is not one that can be changed safely: write under '{SECTION}:' by hand: {entry}")
     return changed
+
+
+def _adds_only(text: str, changed: str, name: str, values: dict[str, str]) -> bool:
+    """Whether `changed` reads as `text` with that entry, all else being equal."""
+    expected = yaml.safe_load(text)
+    expected[SECTION] = {**(expected.get(SECTION) or {}), name: values}
+    try:
+        return bool(yaml.safe_load(changed) == expected)
+    except yaml.YAMLError:
+        return False
 
 
 def _insert(text: str, name: str, entry: str, values: dict[str, str]) -> str | None:
