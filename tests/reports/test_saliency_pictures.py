@@ -26,7 +26,7 @@ def test_the_key_has_the_colours_of_the_map():
     assert len(legend()) == 11
     assert legend()[-1] == "#{:02x}{:02x}{:02x}".format(*np.rint(255 * colours(np.array(1.0))).astype(int))
     brightness = [sum(int(c[i : i + 2], 16) * w for i, w in ((1, 0.3), (3, 0.6), (5, 0.1))) for c in legend()]
-    assert brightness == sorted(brightness)  # the order can be told without colour
+    assert brightness == sorted(brightness)  # told apart without colour too
 
 
 def test_values_out_of_range_and_not_finite_do_no_harm():

@@ -29,7 +29,7 @@ def colours(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """RGB in [0, 1], one more dimension than `values` in [0, 1]."""
     import matplotlib
 
-    coloured: NDArray[np.float64] = matplotlib.colormaps[COLOURS](DARKEST + (1 - DARKEST) * values)[..., :3]
+    coloured: NDArray[np.float64] = np.asarray(matplotlib.colormaps[COLOURS](DARKEST + (1 - DARKEST) * values))[..., :3]
     return coloured
 
 
