@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from fedward.pretext.augmentation import rotate_quarter
 from fedward.pretext.method import Method, Tensors
 from fedward.pretext.online import ROTATIONS
 
@@ -18,10 +19,8 @@ def turned(view: Tensor) -> tuple[Tensor, Tensor]:
 
     Each answer is equally frequent, and batches are in random order, so no random number is needed.
     """
-    images = view.clone()
-    for turns in range(1, ROTATIONS):
-        images[turns::ROTATIONS] = torch.rot90(view[turns::ROTATIONS], turns, dims=(2, 3))
-    return images, torch.arange(len(view), device=view.device) % ROTATIONS
+    turns = torch.arange(len(view), device=view.device) % ROTATIONS
+    return rotate_quarter(view, turns), turns
 
 
 class Rotation(Method):
