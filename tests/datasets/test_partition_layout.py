@@ -87,6 +87,14 @@ def test_a_split_file_that_is_wrong_is_refused(tmp_path, phantoms, content, reas
         read_split(tmp_path, names(cases), seed=0)
 
 
+def test_of_many_patients_only_the_first_are_named(tmp_path):
+    (tmp_path / "split.json").write_text(json.dumps({"train": [f"p{i:04d}" for i in range(2000)], "validation": []}))
+    with pytest.raises(DataError, match="names p0000, p0001, p0002, p0003, p0004 and 1,994 more, not in this folder"):
+        read_split(tmp_path, ["p1999"], seed=0)
+    with pytest.raises(DataError, match="does not name a, b, in this folder"):
+        read_split(tmp_path, [*"ab", *(f"p{i:04d}" for i in range(2000))], seed=0)
+
+
 def test_symbolic_links_where_hard_links_are_impossible(tmp_path, monkeypatch):
     source = tmp_path / "source"
     source.write_bytes(b"x")

@@ -17,7 +17,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -151,13 +152,18 @@ def read_split(site_folder: Path, patients: Iterable[str], seed: int) -> Split:
         raise DataError(f"{path} does not hold the lists 'train' and 'validation' of patients: {advice}")
     train, validation = (tuple(sorted(part)) for part in parts)
     named = [*train, *validation]
-    if len(set(named)) < len(named):
-        twice = sorted({p for p in named if named.count(p) > 1})
-        raise DataError(f"{path} names {', '.join(twice)} twice: {advice}")
-    if missing := sorted(set(named) - patients):
-        raise DataError(f"{path} names {', '.join(missing)}, not in this folder: {advice}")
-    if extra := sorted(patients - set(named)):
-        raise DataError(f"{path} does not name {', '.join(extra)}, in this folder: {advice}")
+    if twice := [name for name, count in Counter(named).items() if count > 1]:
+        raise DataError(f"{path} names {_some(twice)} twice: {advice}")
+    if missing := set(named) - patients:
+        raise DataError(f"{path} names {_some(missing)}, not in this folder: {advice}")
+    if extra := patients - set(named):
+        raise DataError(f"{path} does not name {_some(extra)}, in this folder: {advice}")
     if not train:
         raise DataError(f"{path} names no training patient: {advice}")
     return Split(train, validation)
+
+
+def _some(names: Collection[str], most: int = 5) -> str:
+    """The first names in order, and how many more there are: a set of X-rays may have thousands of patients."""
+    first = ", ".join(sorted(names)[:most])
+    return f"{first} and {len(names) - most:,} more" if len(names) > most else first
