@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 BLOCKS = (6, 12, 24, 16)  # dense layers of each block
+EARLY = "denseblock3"  # the stage whose map `early` gives
 BOTTLENECK = 4  # a layer's 1x1 convolution gives so many times growth_rate channels
 
 
@@ -73,13 +74,14 @@ class DenseNet121(nn.Module):
         for number, layers in enumerate(BLOCKS, start=1):
             features[f"denseblock{number}"] = DenseBlock(layers, channels, growth_rate)
             channels += layers * growth_rate
+            if f"denseblock{number}" == EARLY:
+                self._early, self.early_features = len(features), channels
             if number < len(BLOCKS):
                 features[f"transition{number}"] = Transition(channels)
                 channels //= 2
         features["norm5"] = nn.BatchNorm2d(channels)
         self.features = nn.Sequential(features)
         self.num_features = channels
-        self.early_features = self.features.transition3.norm.num_features
         for module in self.features.modules():  # as in the authors' code; batch normalisation begins at 1 and 0
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
@@ -90,16 +92,11 @@ class DenseNet121(nn.Module):
 
     def early(self, image: Tensor) -> Tensor:
         """Feature map of the third dense block, the last but one: (B, early_features, H/16, W/16)."""
-        for name, stage in self.features.named_children():
-            image = stage(image)
-            if name == "denseblock3":
-                break
-        return image
+        return self.features[: self._early](image)  # type: ignore[no-any-return]
 
     def late(self, early: Tensor) -> Tensor:
         """From `early` to the last feature map, after its batch normalisation and ReLU: (B, num_features, h, w)."""
-        image = self.features.denseblock4(self.features.transition3(early))
-        return torch.relu_(self.features.norm5(image))
+        return torch.relu_(self.features[self._early :](early))
 
     def feature_map(self, image: Tensor) -> Tensor:
         """The last feature map before pooling, not negative: (B, num_features, H/32, W/32)."""
