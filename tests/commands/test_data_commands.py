@@ -78,7 +78,7 @@ def test_partition_refuses_broken_data_and_leaves_nothing_behind(phantoms, tmp_p
     ("arguments", "reason"),
     [
         (["check-data", "lgg", "/nowhere"], "does not exist"),
-        (["check-data", "mnist", "."], "unknown data set 'mnist': use one of lgg"),
+        (["check-data", "mnist", "."], "unknown data set 'mnist': use one of chestxray14, chexpert, image_folder, lgg"),
         (["partition", "mnist", ".", "--out", "x"], "unknown data set 'mnist'"),
         (["partition", "lgg", "."], "Missing option '--out'"),
         (["partition", "lgg", ".", "--out", "x", "--by", "dirichlet"], "alpha is None"),
