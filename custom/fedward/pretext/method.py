@@ -120,11 +120,6 @@ class Method(nn.Module):
 
     # --- state ------------------------------------------------------------------------------------------------------
 
-    def features(self, view: Tensor) -> Tensor:
-        """Pooled features (B, D) float32 of the encoder, which a finished pretraining hands on."""
-        with self.autocast():
-            return self.online.features(view).float()
-
     def private_state(self) -> dict[str, Tensor]:
         """Copies of everything that is not the online network, on the CPU; empty where there is nothing."""
         return {

@@ -49,8 +49,10 @@ class Site:
 
     def train(self, parameters: Parameters, round_number: int) -> tuple[Parameters, Report]:
         """Validate the received parameters, train, validate the own ones: (own parameters, report)."""
+        self.trainer.rounds_done = round_number - 1
         start = self.trainer.evaluate(parameters)
         result = self.trainer.train(parameters, round_number)
+        self.trainer.rounds_done = round_number
         end = self.trainer.evaluate(result.parameters, self.claims_from)
         return result.parameters, {
             "samples": result.samples,
@@ -65,6 +67,7 @@ class Site:
     def validate(self, parameters: Parameters) -> Report:
         """Validate the received parameters only, as is done with the last global model."""
         started = time.monotonic()
+        self.trainer.rounds_done = None
         start = self.trainer.evaluate(parameters)
         return {
             "start": self._report(start, "validation"),

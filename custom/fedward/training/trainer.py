@@ -103,6 +103,7 @@ class Trainer:
     """
 
     warnings: tuple[str, ...] = ()  # sentences for the report that training itself gives rise to
+    rounds_done: int | None = None  # behind the model that is evaluated; None: all of them
 
     def __init__(
         self,
