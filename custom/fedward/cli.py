@@ -24,6 +24,7 @@ COMMANDS = {
     "preprocess": "preprocess",
     "register-weights": "register_weights",
     "report": "report",
+    "show-views": "show_views",
     "simulator-workspace": "simulator_workspace",
     "watch": "watch",
     "what-leaves": "what_leaves",

@@ -158,7 +158,7 @@ def classification_view(images: Tensor, size: int, flip: bool, generator: torch.
     columns = torch.where((numbers[:, 2:] < 0.5) & flip, steps.flip(0), steps) + left[:, None]
     rows = steps + top[:, None]
     images_of, rows, columns = torch.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]
-    index = [part.to(images.device, non_blocking=True) for part in (images_of, rows, columns)]
+    index = tuple(part.to(images.device, non_blocking=True) for part in (images_of, rows, columns))
     return normalise(images[:, 0][index][:, None].float() / 255)
 
 

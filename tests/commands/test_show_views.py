@@ -1,0 +1,114 @@
+"""One picture of images, augmentations and views; and what cannot be drawn."""
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from fedward.cli import cli
+from fedward.errors import FedwardError, UsageError
+from fedward.pretext.augmentation import MEAN, STD, two_views
+from fedward.pretext.contact_sheet import contact_sheet
+from fedward.pretext.settings import pretext_settings
+
+ALONE = ["original", "random crop", "mirror", "rotation", "brightness, contrast", "blur"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Eight images that differ, in a plain folder."""
+    random = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for k in range(8):
+        small = Image.fromarray(random.integers(0, 256, (6, 6), dtype=np.uint8))
+        small.resize((70, 70)).save(tmp_path / "images" / f"image-{k}.png")
+    return tmp_path / "images"
+
+
+def show(folder, out, *more):
+    sizes = ["--image-size", "40", "--crop", "32"]
+    return CliRunner().invoke(cli, ["show-views", "image_folder", str(folder), "--out", str(out), *sizes, *more])
+
+
+def test_it_draws_a_picture_and_says_what_is_on_it(folder, tmp_path):
+    result = show(folder, tmp_path / "new" / "sheet.png", "--images", "3")
+    assert result.exit_code == 0, result.exception
+    assert result.output.startswith("3 images, original, random crop")
+    assert "edge view" in result.output
+    with Image.open(tmp_path / "new" / "sheet.png") as picture:
+        width, height = picture.size
+        assert width > 2 * height  # nine columns, three rows
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 100
+
+
+def test_the_seed_decides_and_few_images_are_enough(folder, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert show(folder, tmp_path / f"{name}.png", "--seed", str(seed), "--images", "2").exit_code == 0
+    a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+    assert show(folder, tmp_path / "all.png", "--images", "50").output.startswith("8 images")
+
+
+@pytest.mark.parametrize(
+    ("method", "last"),
+    [
+        ("frid", ["edge view", "first view", "second view"]),
+        ("moco_v2", ["first view", "second view"]),
+        ("rotation", ["whole view"]),
+    ],
+)
+def test_columns_are_what_the_method_uses(method, last):
+    images = torch.randint(0, 256, (3, 1, 120, 120), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    columns = contact_sheet(images, pretext_settings(method, crop_size=112), torch.Generator().manual_seed(1))
+    assert [column.title for column in columns] == ALONE + last
+    assert torch.equal(columns[0].images, images[:, 0] / 255)
+    for column in columns[1:]:
+        assert column.images.shape == (3, 112, 112)
+        assert len(column.captions) == 3
+    by_title = {column.title: column for column in columns}
+    whole = torch.nn.functional.interpolate(images.float() / 255, size=(112, 112), mode="bilinear")[:, 0]
+    assert torch.allclose(by_title["mirror"].images, whole.flip(-1), atol=1e-5)  # each alone, and always
+    assert not torch.allclose(by_title["blur"].images, whole, atol=1e-3)
+
+
+def test_whole_views_are_those_of_training():
+    images = torch.randint(0, 256, (3, 1, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    settings, generator = pretext_settings("byol", crop_size=32), torch.Generator().manual_seed(1)
+    columns = contact_sheet(images, settings, generator)
+    expected = torch.Generator().manual_seed(1)
+    torch.rand((3, 12), generator=expected)  # what the single augmentations take
+    for column, view in zip(columns[-2:], two_views(images, settings, expected), strict=True):
+        assert torch.allclose(column.images, (view[:, 0] * STD[0] + MEAN[0]).clamp(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--crop", "64"], "larger than --image-size 40"),
+        (["--out", "sheet.jpg"], "must end in .png"),
+    ],
+)
+def test_wrong_options_are_refused(folder, tmp_path, more, message):
+    result = show(folder, tmp_path / "sheet.png", *more)
+    assert isinstance(result.exception, UsageError)
+    assert message in str(result.exception)
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_nothing_is_written_among_the_images(folder):
+    before = sorted(folder.iterdir())
+    result = show(folder, folder / "sheet.png")
+    assert isinstance(result.exception, UsageError)
+    assert "lies inside" in str(result.exception)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_folder_without_images_and_a_set_of_volumes_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert isinstance(show(tmp_path / "empty", tmp_path / "sheet.png").exception, FedwardError)
+    volumes = ["show-views", "lgg", str(tmp_path / "empty"), "--out", str(tmp_path / "sheet.png")]
+    result = CliRunner().invoke(cli, volumes)
+    assert isinstance(result.exception, UsageError)
+    assert "volumes" in str(result.exception)
