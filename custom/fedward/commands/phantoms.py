@@ -7,25 +7,42 @@ import click
 
 @click.command(
     "phantoms",
-    epilog="Example: fedward phantoms lgg phantoms --patients 40 --slices 16 --size 64",
+    epilog="Examples: fedward phantoms lgg phantoms --patients 40 --slices 16 --size 64; "
+    "fedward phantoms chestxray14 phantoms-xray --patients 200 --size 128",
 )
-@click.argument("data_set", type=click.Choice(["lgg"]), metavar="lgg")
+@click.argument("data_set", type=click.Choice(["chestxray14", "chexpert", "lgg"]))
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--patients", default=40, show_default=True, help="Number of patients.")
-@click.option("--slices", default=16, show_default=True, help="Slices a patient.")
-@click.option("--size", default=64, show_default=True, help="Width and height of a slice, pixels.")
+@click.option("--slices", type=int, show_default="16", help="Slices a patient (lgg only).")
+@click.option("--size", default=64, show_default=True, help="Height of an image, pixels.")
 @click.option("--institutions", default=5, show_default=True, help="Institutions, unequal in size, contrast and field.")
 @click.option("--seed", default=0, show_default=True, help="The same seed writes the same images.")
-def command(data_set: str, folder: Path, patients: int, slices: int, size: int, institutions: int, seed: int) -> None:
-    """Write synthetic brain slices with lesions and a smooth bias field to DIR, in the layout of the real set.
+def command(
+    data_set: str, folder: Path, patients: int, slices: int | None, size: int, institutions: int, seed: int
+) -> None:
+    """Write synthetic images to DIR in the layout of the real DATA_SET: chestxray14, chexpert or lgg.
 
-    DIR must be new or empty. The images exist to try the software; they support no scientific claim.
+    lgg: brain slices with lesions and a smooth bias field. chestxray14, chexpert: chest X-rays with findings, several
+    images a patient. DIR must be new or empty. The images exist to try the software; they support no scientific claim.
     """
     from fedward.datasets.layout import new_folder
-    from fedward.datasets.phantoms import write_phantoms
+    from fedward.errors import UsageError
 
-    with new_folder(folder) as temporary:
-        counts = write_phantoms(temporary, patients, slices, size, institutions, seed)
-    shown = ", ".join(f"{code} {count}" for code, count in counts.items())
-    click.echo(f"{patients} phantom patients ({shown}), {patients * slices} slices of {size}x{size}, in {folder}")
+    if data_set == "lgg":
+        from fedward.datasets.phantoms import write_phantoms
+
+        slices = 16 if slices is None else slices
+        with new_folder(folder) as temporary:
+            counts = write_phantoms(temporary, patients, slices, size, institutions, seed)
+        written = f"{patients * slices} slices of {size}x{size}"
+    else:
+        from fedward.datasets.xray_phantom_sets import WRITERS
+
+        if slices is not None:
+            raise UsageError("--slices is for lgg: X-rays have none")
+        with new_folder(folder) as temporary:
+            counts = WRITERS[data_set](temporary, patients, size, institutions, seed)
+            written = f"{sum(1 for path in temporary.rglob('*') if path.suffix in ('.png', '.jpg'))} images"
+    shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+    click.echo(f"{patients} phantom patients ({shown}), {written}, in {folder}")
     click.echo(f"Next: fedward check-data {data_set} {folder}")
