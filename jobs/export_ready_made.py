@@ -5,19 +5,52 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from fedward import cxr_classification, cxr_pretraining, lgg_segmentation
 from fedward.flare.recipe import export_job
-from fedward.lgg_segmentation import JOB_NAME, SETTINGS
+from fedward.networks.registry import DEFAULTS
+from fedward.pretext.settings import pretext_settings
+from fedward.settings import RunSettings
 
 SCHEMES = ("fedavg", "costw", "costw_ce", "dcew")
+ENCODER = "encoder"  # the name under which the linear job expects its encoder (fedward register-weights encoder ...)
+HOSPITALS_QUEUE = 1024  # keys: half of the images of a hospital that has 2,048 or more
+
+
+def ready_made() -> dict[str, RunSettings]:
+    """Folder below jobs/ -> the settings of the job in it."""
+    found = {f"lgg_segmentation/{scheme}": with_scheme(lgg_segmentation.SETTINGS, scheme) for scheme in SCHEMES}
+    classification = cxr_classification.SETTINGS
+    found |= {f"cxr_classification/{scheme}": with_scheme(classification, scheme) for scheme in ("fedavg", "dcew")}
+    found["cxr_classification/linear"] = replace(
+        classification, training=replace(classification.training, mode="linear"), starting_weights=ENCODER
+    )
+    found |= {f"cxr_pretraining/{method}": with_method(method) for method in ("moco_v2", "frid")}
+    pretext = pretext_settings("moco_v2", crop_size=224, queue_size=HOSPITALS_QUEUE)  # its private state is reset
+    found["cxr_pretraining/federated"] = replace(
+        cxr_pretraining.SETTINGS,
+        sites=classification.sites,
+        min_sites=None,
+        data_set=classification.data_set,
+        pretext=pretext,
+    )
+    return {folder: replace(settings, name=folder.replace("/", "_")) for folder, settings in found.items()}
+
+
+def with_scheme(settings: RunSettings, scheme: str) -> RunSettings:
+    return replace(settings, aggregation=replace(settings.aggregation, scheme=scheme))
+
+
+def with_method(method: str) -> RunSettings:
+    """Pretraining at the coordinator."""
+    settings = cxr_pretraining.SETTINGS
+    training = replace(settings.training, network=method, network_args=DEFAULTS[method])
+    return replace(settings, training=training, pretext=pretext_settings(method, crop_size=224, private_state="keep"))
 
 
 def export_ready_made(jobs: Path) -> None:
-    """One folder a scheme: jobs/lgg_segmentation/<scheme>, replaced as a whole."""
-    for scheme in SCHEMES:
-        settings = replace(
-            SETTINGS, name=f"{JOB_NAME}_{scheme}", aggregation=replace(SETTINGS.aggregation, scheme=scheme)
-        )
-        target = jobs / JOB_NAME / scheme
+    """Write every folder below `jobs`, replaced as a whole."""
+    for folder, settings in ready_made().items():
+        target = jobs / folder
         with tempfile.TemporaryDirectory() as temporary:
             made = export_job(settings, Path(temporary))
             shutil.rmtree(target, ignore_errors=True)

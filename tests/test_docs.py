@@ -9,9 +9,11 @@ import pytest
 
 from fedward.cli import COMMANDS, cli
 from fedward.job_command import training_command
-from fedward.lgg_segmentation import JOB_NAME, SETTINGS
+from fedward.lgg_job import JOB as LGG
+from fedward.xray_jobs import CLASSIFICATION, PRETRAINING
 
 ROOT = Path(__file__).parents[1]
+JOBS = (LGG, CLASSIFICATION, PRETRAINING)
 FOLDERS = ("docs", "jobs", "benchmarks", "provisioning", "workspace_templates")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
 FLARE_OPTIONS = {"--export", "--export-dir"}  # taken by FLARE itself, see job_command
@@ -31,8 +33,9 @@ def command_named(line: str) -> click.Command | None:
         if name not in COMMANDS:
             raise KeyError(name)
         return part_of(named(name), line.split()[2:])
-    if "jobs/lgg_segmentation/job.py" in line:
-        return training_command(JOB_NAME, "", SETTINGS)
+    for job in JOBS:
+        if f"jobs/{job.name}/job.py" in line:
+            return training_command(job)
     if "benchmarks/lgg_table1/run.py" in line:
         return benchmark()
     return None
@@ -77,7 +80,7 @@ def wrong_commands(text: str) -> list[str]:
     known = set(FLARE_OPTIONS)
     groups = [command for command in map(named, COMMANDS) if isinstance(command, click.Group)]
     parts = [part for group in groups for part in group.commands.values()]
-    for command in [training_command(JOB_NAME, "", SETTINGS), benchmark(), *map(named, COMMANDS), *parts, cli]:
+    for command in [*map(training_command, JOBS), benchmark(), *map(named, COMMANDS), *parts, cli]:
         known |= options(command).keys() | {"--help", "--version"}
     wrong = []
     for line in code_of(text):
@@ -150,8 +153,8 @@ def test_links_commands_and_paths(document):
 def test_every_command_and_every_option_of_the_job_is_in_the_guides():
     text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
     assert [name for name in COMMANDS if f"fedward {name}" not in text] == []
-    job = options(training_command(JOB_NAME, "", SETTINGS))
-    assert [option for option in job if option not in text] == []
+    for job in JOBS:
+        assert [option for option in options(training_command(job)) if option not in text] == [], job.name
 
 
 def test_the_checks_find_what_is_wrong():

@@ -1,4 +1,4 @@
-"""The command line of a training job: `python jobs/NAME/job.py ...`, built from the job's defaults."""
+"""The command line of a training job: `python jobs/NAME/job.py ...`, built from a `Job`."""
 
 import sys
 from dataclasses import replace
@@ -8,117 +8,59 @@ from typing import Any
 import click
 from rich.console import Console
 
+from fedward.datasets.layout import read_partition
 from fedward.datasets.partition import site_name
 from fedward.errors import UsageError
+from fedward.job_options import TRAINING, WEIGHTING, Job, all_options, with_options
 from fedward.kits.kit import Kit, open_kit
-from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.remote import study_sites
-from fedward.running import ENVIRONMENTS, MODES, check_out, run_and_report, run_in_poc, run_remotely
-from fedward.settings import COST_SOURCES, LOSSES, OPTIMIZERS, PRECISIONS, RANDOM, SCHEDULES, RunSettings
-from fedward.simulation import find_sites, threads_per_site
-from fedward.weighting.schemes import SCHEMES
-
-FOLDER = click.Path(path_type=Path, file_okay=False)
+from fedward.running import check_out, run_and_report, run_in_poc, run_remotely
+from fedward.settings import RANDOM, RunSettings
+from fedward.simulation import COORDINATOR, WEIGHTS, find_sites, registered_weights, site_data_sets, threads_per_site
 
 
-def training_command(job_name: str, title: str, defaults: RunSettings) -> click.Command:
-    """A click command whose options change `defaults`; it exports, or trains and reports."""
-    training, aggregation, preprocessing = defaults.training, defaults.aggregation, defaults.preprocessing
+def training_command(job: Job) -> click.Command:
+    """The click command of a job; it exports, or trains and reports."""
 
-    @click.command(
-        name="job.py",
-        context_settings={"show_default": True, "help_option_names": ["-h", "--help"], "max_content_width": 110},
-        help=f"{title}\n\n"
-        "\b\nExamples:\n"
-        "  job.py --scheme dcew --rounds 25 --sites SITES --env sim --out RUN\n"
-        "  job.py --mode central --sites SITES --out RUN\n"
-        "  job.py --scheme fedavg --export --export-dir DIR\n"
-        "  job.py --scheme dcew --env prod --startup-kit KIT --out RUN",
-        epilog="--export writes the FLARE job folder instead of running it, to --export-dir DIR (./fl_job); "
-        "it needs no data. SITES is made by fedward partition.",
-    )
-    @click.option("--sites", "sites_folder", type=FOLDER, help="Folder of the hospitals, from fedward partition.")
-    @click.option("--out", type=click.Path(path_type=Path), help="Run folder to make; its last part names the run.")
-    @click.option("--mode", type=click.Choice(MODES), default="federated", help="Central and local are baselines.")
-    @click.option(
-        "--env",
-        type=click.Choice(ENVIRONMENTS),
-        help="FLARE simulator; one plain process; FLARE's proof of concept on this machine; a real network. "
-        "[default: sim; baselines: loop]",
-    )
-    @click.option("--startup-kit", type=FOLDER, help="With --env prod: your own kit, the folder that holds startup/.")
-    @click.option(
-        "--scheme", type=click.Choice(list(SCHEMES)), default=aggregation.scheme, help="Weighting of the sites."
-    )
-    @click.option("--alpha", type=float, help="Coefficient of the size share.")
-    @click.option("--beta", type=float, help="Coefficient of the cost share.")
-    @click.option("--gamma", type=float, help="Coefficient of the Dice share (fedpid: of the cost integral).")
-    @click.option("--strict", is_flag=True, help="Ratios and drops as published: no clamp, no smoothing.")
-    @click.option("--cost-source", type=click.Choice(COST_SOURCES), default=aggregation.cost_source)
-    @click.option(
-        "--cost-reference", type=click.Choice(["previous_round", "round_start"]), default=aggregation.cost_reference
-    )
-    @click.option("--rounds", type=click.IntRange(1), default=defaults.rounds)
-    @click.option("--local-epochs", type=click.IntRange(1), help="Passes over a site's images per round. [default: 1]")
-    @click.option("--local-steps", type=click.IntRange(1), help="Optimiser steps per round, instead of epochs.")
-    @click.option("--batch-size", type=click.IntRange(1), default=training.batch_size)
-    @click.option("--loss", type=click.Choice(LOSSES[training.task]), default=training.loss)
-    @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default=training.optimizer)
-    @click.option("--learning-rate", type=float, default=training.learning_rate)
-    @click.option("--momentum", type=float, default=training.momentum, help="Of SGD.")
-    @click.option("--schedule", type=click.Choice(SCHEDULES), default=training.schedule, help="Over the rounds.")
-    @click.option("--augment/--no-augment", default=training.augment)
-    @click.option("--features", type=click.IntRange(1), default=training.network_args["features"], help="U-Net width.")
-    @click.option("--precision", type=click.Choice(PRECISIONS), default=training.precision, help="Of the forward pass.")
-    @click.option("--image-size", type=int, default=preprocessing.image_size, help="Pixels; a multiple of 16.")
-    @click.option("--bias-field", type=click.Choice(["n4", "n3", "none"]), default=preprocessing.bias_field)
-    @click.option("--channels", type=click.Choice(["all", "flair"]), default=preprocessing.channels)
-    @click.option("--study", default=defaults.study, help="Approved study that the run belongs to.")
-    @click.option("--starting-weights", default=defaults.starting_weights, help="Random, or registered at the server.")
-    @click.option("--seed", type=click.IntRange(0), default=defaults.seed)
-    @click.option("--min-sites", type=click.IntRange(1), help="Results a round needs. [default: all sites]")
-    @click.option("--round-deadline", type=float, default=defaults.round_deadline, help="Seconds a round may take.")
-    @click.option("--threads", type=click.IntRange(1), help="Torch threads of a site. [default: cores / sites]")
-    @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
-    @click.option("--tensorboard", is_flag=True, help="Metrics to TensorBoard too (needs the extra 'tensorboard').")
-    @click.option("--hospitals", type=click.IntRange(1), help="With --export: number of hospitals. [default: 10]")
-    @click.option("--name", help="With --export: name of job and run. [default: JOB_SCHEME]")
     def command(**options: Any) -> None:
         export, export_folder = _export_arguments()
         kit = _kit(options, export)
-        settings = _settings(job_name, defaults, options, export, kit)
+        settings = _settings(job, options, export, kit)
         if export:
             from fedward.flare.recipe import export_job
 
             click.echo(f"Job folder: {export_job(settings, export_folder, options['tensorboard'])}")
             return
-        if kit is not None:
-            report = run_remotely(
-                settings, kit, options["sites_folder"], check_out(options["out"]), options["tensorboard"], Console()
-            )
-            click.echo(f"Report: {report}")
-            return
-        if options["env"] == "poc":
-            report = run_in_poc(
-                settings, options["sites_folder"], check_out(options["out"]), options["tensorboard"], Console()
-            )
-            click.echo(f"Report: {report}")
-            return
-        threads = options["threads"] or threads_per_site(1 if options["mode"] == "central" else len(settings.sites))
-        report = run_and_report(
-            settings,
-            mode=options["mode"],
-            environment=options["env"],
-            sites_folder=options["sites_folder"],
-            folder=check_out(options["out"]),
-            threads=threads,
-            device=options["device"],
-            tensorboard=options["tensorboard"],
-            console=Console(),
-        )
-        click.echo(f"Report: {report}")
+        click.echo(f"Report: {_run(settings, options, kit)}")
 
-    return command
+    examples = "\n".join(f"  job.py {arguments}" for arguments in job.examples)
+    return click.command(
+        name="job.py",
+        context_settings={"show_default": True, "help_option_names": ["-h", "--help"], "max_content_width": 110},
+        help=f"{job.title}\n\n\b\nExamples:\n{examples}",
+        epilog="--export writes the FLARE job folder instead of running it, to --export-dir DIR (./fl_job); "
+        "it needs no data. SITES is made by fedward partition.",
+    )(with_options(command, all_options(job)))
+
+
+def _run(settings: RunSettings, options: dict[str, Any], kit: Kit | None) -> Path:
+    """Train where --env says, and report: the report's path."""
+    sites_folder, folder, tensorboard = options["sites_folder"], check_out(options["out"]), options["tensorboard"]
+    if kit is not None:
+        return run_remotely(settings, kit, sites_folder, folder, tensorboard, Console())
+    if options["env"] == "poc":
+        return run_in_poc(settings, sites_folder, folder, tensorboard, Console())
+    return run_and_report(
+        settings,
+        mode=options["mode"],
+        environment=options["env"],
+        sites_folder=sites_folder,
+        folder=folder,
+        threads=options["threads"] or threads_per_site(1 if options["mode"] == "central" else len(settings.sites)),
+        device=options["device"],
+        tensorboard=tensorboard,
+        console=Console(),
+    )
 
 
 def _export_arguments() -> tuple[bool, Path]:
@@ -141,67 +83,107 @@ def _kit(options: dict[str, Any], export: bool) -> Kit | None:
     return open_kit(options["startup_kit"])
 
 
-def _settings(
-    job_name: str, defaults: RunSettings, options: dict[str, Any], export: bool, kit: Kit | None
-) -> RunSettings:
+def _settings(job: Job, options: dict[str, Any], export: bool, kit: Kit | None) -> RunSettings:
     """The run's settings from the command line."""
-    if options["mode"] != "federated" and options["env"] in ("poc", "prod"):
-        raise UsageError(f"--mode {options['mode']} is a baseline on one machine: leave --env out, or give loop")
+    _check_options(job, options, export, kit)
+    name = options["name"] or job.run_name(options)
+    if kit is not None and options["out"] is None:
+        options["out"] = Path("runs") / name
+    sites = _sites(options, export, kit)
+    data_set = _data_set(job, options, sites)
+    changes = job.changes(options, sites, data_set)
+    if not export and kit is None:
+        _check_weights(options["starting_weights"], options["sites_folder"])
+        _check_probe(changes, options["sites_folder"])
+    epochs = {
+        "local_epochs": None if options["local_steps"] else options["local_epochs"] or 1,
+        "local_steps": options["local_steps"],
+    }
+    training = {**{key: options[key] for key in TRAINING}, **epochs, **changes.pop("training")}
+    return replace(
+        job.defaults,
+        name=name if export else options["out"].name,
+        sites=sites,
+        rounds=options["rounds"],
+        data_set=data_set,
+        min_sites=options["min_sites"],
+        round_deadline=options["round_deadline"],
+        seed=options["seed"],
+        study=options["study"],
+        starting_weights=options["starting_weights"],
+        training=replace(job.defaults.training, **training),
+        aggregation=replace(job.defaults.aggregation, **{key: options[key] for key in WEIGHTING}),
+        **changes,
+    )
+
+
+def _check_options(job: Job, options: dict[str, Any], export: bool, kit: Kit | None) -> None:
+    """UsageError for options that do not go together; settles --env."""
+    mode = options["mode"]
+    if mode != "federated" and options["env"] in ("poc", "prod"):
+        raise UsageError(f"--mode {mode} is a baseline on one machine: leave --env out, or give loop")
     if options["env"] in ("poc", "prod") and not export:
         for needless, default in (("hospitals", None), ("threads", None), ("device", "auto")):
             if options[needless] != default:
                 raise UsageError(f"--{needless} is not for --env {options['env']}: each site has its own settings")
-    if kit is not None:
-        if options["out"] is None:
-            options["out"] = Path("runs") / (options["name"] or f"{job_name}_{options['scheme']}")
-        options["name"] = None
-    elif not export:
+    if kit is None and not export:
         for needed in ("sites_folder", "out"):
             if options[needed] is None:
                 raise UsageError(f"--{needed.removesuffix('_folder')} is missing (see --help); --export needs none")
-        if options["starting_weights"] != RANDOM:
-            raise UsageError("--starting-weights are registered at a server: a simulation starts from random ones")
         for meant in ("hospitals", "name"):
             if options[meant] is not None:
                 raise UsageError(f"--{meant} is for --export: a run has the hospitals of --sites and the name of --out")
     if options["local_epochs"] and options["local_steps"]:
         raise UsageError("give --local-epochs or --local-steps, not both")
     if options["env"] is None:
-        options["env"] = "sim" if options["mode"] == "federated" else "loop"
-    if options["mode"] != "federated" and options["env"] != "loop":
-        raise UsageError(f"--mode {options['mode']} has no network to simulate: leave --env out, or give loop")
+        options["env"] = "sim" if mode == "federated" else "loop"
+    if mode != "federated" and options["env"] != "loop":
+        raise UsageError(f"--mode {mode} has no network to simulate: leave --env out, or give loop")
+
+
+def _sites(options: dict[str, Any], export: bool, kit: Kit | None) -> tuple[str, ...]:
+    """Who trains: the sites of --sites; on a network, those of the study; at an export, as many as asked for."""
+    at = options.get("at") or ("hospitals" if "at" not in options or options["hospitals"] else COORDINATOR)
     if kit is not None:
-        sites = study_sites(kit, options["study"])
-    elif options["sites_folder"] is not None:
-        sites = find_sites(options["sites_folder"])
-    else:
-        sites = tuple(site_name(number + 1) for number in range(options["hospitals"] or 10))
-    name = options["name"] or f"{job_name}_{options['scheme']}"
-    changed = ("loss", "optimizer", "learning_rate", "momentum", "schedule", "batch_size", "augment", "precision")
-    channels = 1 if options["channels"] == "flair" else 3
-    weighting = ("scheme", "alpha", "beta", "gamma", "strict", "cost_source", "cost_reference")
-    return replace(
-        defaults,
-        name=name if export else options["out"].name,
-        sites=sites,
-        rounds=options["rounds"],
-        min_sites=options["min_sites"],
-        round_deadline=options["round_deadline"],
-        seed=options["seed"],
-        study=options["study"],
-        starting_weights=options["starting_weights"],
-        preprocessing=PreprocessingSettings(
-            bias_field=options["bias_field"],
-            image_size=options["image_size"],
-            channels=options["channels"],
-            percentiles=defaults.preprocessing.percentiles,
-        ),
-        training=replace(
-            defaults.training,
-            **{key: options[key] for key in changed},
-            network_args={**defaults.training.network_args, "in_channels": channels, "features": options["features"]},
-            local_epochs=None if options["local_steps"] else options["local_epochs"] or 1,
-            local_steps=options["local_steps"],
-        ),
-        aggregation=replace(defaults.aggregation, **{key: options[key] for key in weighting}),
-    )
+        return study_sites(kit, options["study"], coordinator=at == COORDINATOR)
+    if options["sites_folder"] is None:
+        if at == COORDINATOR:
+            if options["hospitals"]:
+                raise UsageError("--hospitals is for --at hospitals")
+            return (COORDINATOR,)
+        return tuple(site_name(number + 1) for number in range(options["hospitals"] or 10))
+    sites = find_sites(options["sites_folder"])
+    if options.get("at") and (at == COORDINATOR) != (sites == (COORDINATOR,)):
+        raise UsageError(f"--at {at}: {options['sites_folder']} holds {', '.join(sites)}")
+    return sites
+
+
+def _data_set(job: Job, options: dict[str, Any], sites: tuple[str, ...]) -> str:
+    """The data set of the run, which --sites decides where it is given."""
+    asked: str | None = options.get("data_set")
+    if options["sites_folder"] is None:
+        return asked or (job.defaults.data_set if sites == (COORDINATOR,) else job.data_sets[0])
+    held = str(read_partition(options["sites_folder"])["data_set"])
+    if held != (asked or held) or held not in job.data_sets:
+        wanted = asked or " or ".join(job.data_sets)
+        raise UsageError(f"{options['sites_folder']} holds images of {held}, and this run is for {wanted}")
+    return held
+
+
+def _check_weights(name: str, sites_folder: Path) -> None:
+    known = registered_weights(sites_folder)
+    if name != RANDOM and name not in known:
+        raise UsageError(
+            f"starting weights {name!r} are not registered in {sites_folder / WEIGHTS} (known: "
+            f"{', '.join([RANDOM, *sorted(known)])}): fedward register-weights {name} SOURCE --sites {sites_folder}"
+        )
+
+
+def _check_probe(changes: dict[str, Any], sites_folder: Path) -> None:
+    pretext = changes.get("pretext")
+    probe = pretext.probe_data_set if pretext else None
+    if probe is not None and probe not in site_data_sets(sites_folder, COORDINATOR):
+        raise UsageError(
+            f"{sites_folder} has no images of {probe} to probe on: lay them out with fedward partition --probe "
+            f"{probe}=DIR, or leave --probe-data-set out"
+        )

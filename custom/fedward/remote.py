@@ -23,14 +23,23 @@ POLL_SECONDS = 1.0
 JOB_FILE = "job.json"  # in the run folder here: which job of which server it is
 
 
-def study_sites(kit: Kit, study: str) -> tuple[str, ...]:
-    """The hospitals of a study in the kit's network; UsageError names the studies there are."""
-    studies = kit.network.studies
-    if not studies:
-        return kit.network.hospitals
-    if study not in studies:
-        raise UsageError(f"study {study!r} is unknown to {kit.network.name}: --study is one of {', '.join(studies)}")
-    return tuple(name for name in kit.network.hospitals if name in studies[study]["sites"])
+def study_sites(kit: Kit, study: str, coordinator: bool = False) -> tuple[str, ...]:
+    """The hospitals of a study in the kit's network, or its coordinator alone; UsageError names what there is."""
+    network = kit.network
+    wanted = network.hospitals
+    if coordinator:
+        if network.coordinator is None:
+            raise UsageError(f"{network.name} has no coordinator: leave --at out, or give --at hospitals")
+        wanted = (network.coordinator,)
+    if not network.studies:
+        return wanted
+    if study not in network.studies:
+        known = ", ".join(network.studies)
+        raise UsageError(f"study {study!r} is unknown to {network.name}: --study is one of {known}")
+    members = tuple(name for name in wanted if name in network.studies[study]["sites"])
+    if coordinator and not members:
+        raise UsageError(f"{network.coordinator} is not part of study {study!r}: name another --study, or enrol it")
+    return members
 
 
 def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboard: bool, console: Console) -> None:

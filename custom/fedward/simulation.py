@@ -42,7 +42,7 @@ def simulation_config(sites_folder: Path, site: str, threads: int, device: str, 
     data_set = _data_set(root)
     return SiteConfig(
         source=f"the simulation in {sites_folder}",
-        data_sets={} if server else {**_probes(root), data_set: root / site},
+        data_sets={} if server else site_data_sets(root, site),
         cache=root / CACHE,
         threads=threads,
         device=device,
@@ -50,6 +50,18 @@ def simulation_config(sites_folder: Path, site: str, threads: int, device: str, 
         validation={data_set: root / SERVER_SITE} if server else {},
         weights={name: RegisteredWeights(**entry) for name, entry in registered_weights(root).items()},
     )
+
+
+def site_data_sets(sites_folder: Path, site: str) -> dict[str, Path]:
+    """The folders of a site's images and of the labelled ones for its probe, by data set."""
+    root = sites_folder.resolve()
+    return {**_probes(root), _data_set(root): root / site}
+
+
+def server_validation(sites_folder: Path) -> dict[str, Path]:
+    """The folder of the server's own validation images, by data set; empty where none are set apart."""
+    folder = sites_folder.resolve() / SERVER_SITE
+    return {_data_set(sites_folder): folder} if folder.is_dir() else {}
 
 
 def workspace_values(sites_folder: Path, runs: Path, threads: int, device: str) -> dict[str, object]:
@@ -63,8 +75,8 @@ def workspace_values(sites_folder: Path, runs: Path, threads: int, device: str) 
         "device": device,
         "runs": str(runs.resolve()),
     }
-    if (root / SERVER_SITE).is_dir():
-        values["validation"] = {data_set: f"{root}/{SERVER_SITE}"}
+    if validation := server_validation(root):
+        values["validation"] = {name: str(path) for name, path in validation.items()}
     if weights := registered_weights(root):
         values["weights"] = {
             name: {"file": str(entry["file"]), "sha256": entry["sha256"]} for name, entry in weights.items()

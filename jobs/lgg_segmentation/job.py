@@ -11,9 +11,9 @@ with (
 
 from fedward.cli import run
 from fedward.job_command import training_command
-from fedward.lgg_segmentation import JOB_NAME, SETTINGS
+from fedward.lgg_job import JOB
 
-command = training_command(JOB_NAME, "Federated segmentation of lower-grade gliomas (LGG) with a U-Net.", SETTINGS)
+command = training_command(JOB)
 
 if __name__ == "__main__":
     sys.exit(run(command))

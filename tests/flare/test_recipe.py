@@ -106,29 +106,49 @@ def test_every_scheme_can_be_exported(tmp_path, scheme):
     assert settings["aggregation"]["scheme"] == scheme
 
 
-def test_the_ready_made_folders_are_up_to_date(tmp_path):
-    """If this fails, run: python jobs/export_ready_made.py"""
+def ready_made():
     spec = importlib.util.spec_from_file_location("export_ready_made", JOBS / "export_ready_made.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_ready_made_folders_are_up_to_date(tmp_path):
+    """If this fails, run: python jobs/export_ready_made.py"""
+    module = ready_made()
     module.export_ready_made(tmp_path)
-    assert module.SCHEMES == ("fedavg", "costw", "costw_ce", "dcew")
-    for scheme in module.SCHEMES:
-        committed = files_of(JOBS / "lgg_segmentation" / scheme)
-        assert committed == files_of(tmp_path / "lgg_segmentation" / scheme)
+    folders = {path.parent.relative_to(JOBS).as_posix() for path in JOBS.glob("*/*/meta.json")}
+    assert folders == set(module.ready_made())
+    assert {"lgg_segmentation/dcew", "cxr_classification/linear", "cxr_pretraining/moco_v2"} <= folders
+    for folder, settings in module.ready_made().items():
+        committed = files_of(JOBS / folder)
+        assert committed == files_of(tmp_path / folder)
         values = json.loads(committed[FILES[1]])["workflows"][0]["args"]["settings"]
-        wanted = replace(SETTINGS.aggregation, scheme=scheme)
-        assert run_settings_from_dict(values) == replace(
-            SETTINGS, name=f"lgg_segmentation_{scheme}", aggregation=wanted
-        )
+        assert run_settings_from_dict(values) == settings
+        assert settings.name == folder.replace("/", "_")
+    assert module.ready_made()["lgg_segmentation/costw"] == replace(
+        SETTINGS, name="lgg_segmentation_costw", aggregation=replace(SETTINGS.aggregation, scheme="costw")
+    )
 
 
-def test_the_job_command_exports_without_data_from_any_folder(tmp_path):
-    command = [sys.executable, str(JOBS / "lgg_segmentation" / "job.py"), "--scheme", "costw", "--export"]
-    done = subprocess.run([*command, "--export-dir", "out"], cwd=tmp_path, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("job", "arguments", "folder"),
+    [
+        ("lgg_segmentation", ["--scheme", "costw"], "costw"),
+        ("cxr_classification", [], "fedavg"),
+        ("cxr_classification", ["--training", "linear", "--starting-weights", "encoder", "--name", "NAME"], "linear"),
+        ("cxr_pretraining", ["--method", "frid"], "frid"),
+        ("cxr_pretraining", ["--at", "hospitals", "--queue-size", "1024", "--name", "NAME"], "federated"),
+    ],
+)
+def test_the_job_command_exports_the_ready_made_folders_without_data_from_any_folder(tmp_path, job, arguments, folder):
+    name = f"{job}_{folder}"
+    words = [name if word == "NAME" else word for word in arguments]
+    command = [sys.executable, str(JOBS / job / "job.py"), *words, "--export", "--export-dir", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "Job folder: out/lgg_segmentation_costw"
-    assert files_of(tmp_path / "out" / "lgg_segmentation_costw") == files_of(JOBS / "lgg_segmentation" / "costw")
+    assert done.stdout.strip() == f"Job folder: out/{name}"
+    assert files_of(tmp_path / "out" / name) == files_of(JOBS / job / folder)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 

@@ -12,7 +12,7 @@ from small_run import OPTIONS, SITES
 
 from fedward.cli import run
 from fedward.job_command import training_command
-from fedward.lgg_segmentation import JOB_NAME, SETTINGS
+from fedward.lgg_job import JOB as LGG
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json
 
@@ -24,7 +24,7 @@ def job(capsys):
     """job(arguments...) -> (exit code, what was shown), in this process."""
 
     def call(*arguments):
-        code = run(training_command(JOB_NAME, "Title.", SETTINGS), [str(a) for a in arguments])
+        code = run(training_command(LGG), [str(a) for a in arguments])
         captured = capsys.readouterr()
         assert "Traceback" not in captured.out + captured.err
         return code, captured.out + captured.err
@@ -233,6 +233,14 @@ def test_help_names_every_choice(job):
         assert word in shown
 
 
+def test_starting_weights_that_nobody_registered_end_the_command_before_anything_starts(sites_folder, tmp_path, job):
+    code, shown = job("--starting-weights", "brain-v1", "--sites", sites_folder, "--out", tmp_path / "run", *OPTIONS)
+    assert code == 2
+    assert "'brain-v1' are not registered in" in shown
+    assert "(known: random): fedward register-weights brain-v1" in " ".join(shown.split())
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -243,7 +251,6 @@ def test_help_names_every_choice(job):
         (["--env", "poc", "--sites", "S", "--out", "O", "--device", "cuda"], "--device is not for --env poc"),
         (["--env", "poc", "--sites", "S", "--out", "O", "--threads", "2"], "--threads is not for --env poc"),
         (["--env", "poc", "--mode", "local"], "is a baseline on one machine"),
-        (["--starting-weights", "brain-v1", "--sites", "S", "--out", "O"], "are registered at a server"),
     ],
 )
 def test_options_of_a_real_network(job, options, message):
