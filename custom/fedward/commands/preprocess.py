@@ -1,6 +1,7 @@
 """`fedward preprocess`: fill the cache before training, and show what the bias field correction did."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,7 +9,10 @@ EXAMPLES = """\b
 Examples:
   fedward preprocess lgg kaggle_3m --cache cache
   fedward preprocess lgg SITES/hospital-01 --cache cache --image-size 256 --picture before-after.png
+  fedward preprocess chestxray14 SITES/hospital-01 --cache cache --image-size 256
 """
+FOR_VOLUMES = ("bias_field", "channels", "picture", "patient")  # options that single images do not have
+DEFAULT_SIZE = {"volumes": 96, "images": 256}
 
 
 @click.command("preprocess", epilog=EXAMPLES)
@@ -22,39 +26,98 @@ Examples:
     type=click.Choice(["n4", "n3", "none"]),
     help="Bias field correction; n3 needs the extra fedward[n3].",
 )
-@click.option("--image-size", default=96, show_default=True, help="Height and width of a prepared slice, in pixels.")
+@click.option(
+    "--image-size", type=int, show_default="96; X-rays 256", help="Height and width of a prepared image, in pixels."
+)
 @click.option(
     "--channels", default="all", show_default=True, type=click.Choice(["all", "flair"]), help="Channels to keep."
 )
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a before/after picture (PNG) of a patient.")
 @click.option("--patient", help="The patient in the picture.  [default: the first]")
+@click.option("--views", type=click.Choice(["frontal", "all"]), help="Views (chexpert only).  [default: frontal]")
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Processes; 0: one per core.")
+@click.pass_context
 def command(
+    context: click.Context,
     data_set: str,
     folder: Path,
     cache: Path,
     bias_field: str,
-    image_size: int,
+    image_size: int | None,
     channels: str,
+    picture: Path | None,
+    patient: str | None,
+    views: str | None,
+    workers: int,
+) -> None:
+    """Prepare the images of DATA_SET in DIR and cache them: chestxray14, chexpert, image_folder or lgg.
+
+    lgg: correct the bias field, normalise, resize. X-rays: decode, turn into 8-bit grey, resize to a square. DIR is a
+    data folder or a hospital's folder made by `fedward partition`. What is in the cache already is not made again, so
+    the command may be interrupted and repeated. Training with the same settings then starts at once.
+    """
+    from fedward.datasets.base import ImageDataSet
+    from fedward.datasets.registry import get_data_set
+    from fedward.errors import UsageError
+
+    chosen = get_data_set(data_set)
+    if isinstance(chosen, ImageDataSet):
+        given = [
+            name for name in FOR_VOLUMES if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        ]
+        if given:
+            raise UsageError(f"--{given[0].replace('_', '-')} is for volumes: {data_set} holds single images")
+        if views and data_set != "chexpert":
+            raise UsageError(f"--views is for chexpert: all images of {data_set} are used")
+        prepare_images(
+            chosen,
+            folder,
+            cache,
+            DEFAULT_SIZE["images"] if image_size is None else image_size,
+            views or "frontal",
+            workers,
+        )
+        return
+    if views:
+        raise UsageError(f"--views is for chexpert: all slices of {data_set} are used")
+    if patient and not picture:
+        raise UsageError("--patient names the patient in the picture: give --picture FILE.png too")
+    size = DEFAULT_SIZE["volumes"] if image_size is None else image_size
+    prepare_volumes(chosen, folder, cache, bias_field, size, channels, picture, patient, workers)
+
+
+def prepare_images(data_set: Any, folder: Path, cache: Path, image_size: int, views: Any, workers: int) -> None:
+    """Pack single images."""
+    from fedward.datasets.selection import SelectionSettings
+    from fedward.preprocessing.pack import open_pack, pack_path
+
+    table = data_set.read_table(folder, SelectionSettings(views=views))
+    pack = open_pack(table.paths, image_size, cache, workers)
+    megabytes = pack.nbytes / 1e6
+    click.echo(
+        f"{len(set(table.patients))} patients, {len(pack)} images, {image_size} x {image_size} pixels, "
+        f"{megabytes:,.1f} MB in {pack_path(table.paths, image_size, cache)}"
+    )
+
+
+def prepare_volumes(
+    chosen: Any,
+    folder: Path,
+    cache: Path,
+    bias_field: Any,
+    image_size: int,
+    channels: Any,
     picture: Path | None,
     patient: str | None,
     workers: int,
 ) -> None:
-    """Prepare the images of DATA_SET (lgg) in DIR: correct the bias field, normalise, resize, and cache the result.
-
-    DIR is a data folder or a hospital's folder made by `fedward partition`. What is in the cache already is not made
-    again, so the command may be interrupted and repeated. Training with the same settings then starts at once.
-    """
-    from fedward.datasets.registry import get_data_set
+    """Correct, normalise and cache volumes."""
     from fedward.errors import UsageError
     from fedward.preprocessing.cache import prepare_cases
     from fedward.preprocessing.picture import write_picture
     from fedward.preprocessing.settings import PreprocessingSettings
 
-    settings = PreprocessingSettings(bias_field=bias_field, image_size=image_size, channels=channels)  # type: ignore[arg-type]
-    if patient and not picture:
-        raise UsageError("--patient names the patient in the picture: give --picture FILE.png too")
-    chosen = get_data_set(data_set)
+    settings = PreprocessingSettings(bias_field=bias_field, image_size=image_size, channels=channels)
     cases = chosen.find_cases(folder)
     shown = next((case for case in cases if case.patient == (patient or case.patient)), None)
     if shown is None:
