@@ -34,7 +34,8 @@ def follow(target: nn.Module, online: nn.Module, momentum: float) -> None:
     """
     source = dict(online.named_parameters())
     names, parameters = zip(*target.named_parameters(), strict=True)
-    get_ema_multi_avg_fn(momentum)(list(parameters), [source[name] for name in names], 0)
+    move = get_ema_multi_avg_fn(momentum)  # type: ignore[no-untyped-call]
+    move(list(parameters), [source[name] for name in names], 0)
 
 
 def target_momentum(start: float, progress: float) -> float:

@@ -1,7 +1,6 @@
 """The settings of a pretraining without labels: frozen, plain values, checked when built. No torch in here."""
 
 from dataclasses import asdict, dataclass
-from numbers import Integral, Real
 from typing import Any
 
 from fedward.errors import UsageError
@@ -154,13 +153,13 @@ def pretext_settings(method: str, **changes: Any) -> PretextSettings:
 
 def _number(name: str, value: object, least: float, most: float, above: bool = False, below: bool = False) -> None:
     """`above` leaves out `least` itself, `below` leaves out `most`."""
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not least <= float(value) <= most or (above and value == least) or (below and value == most):  # type: ignore[arg-type]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not least <= value <= most or (above and value == least) or (below and value == most):  # type: ignore[operator]
         low = f"above {least}" if above else f"at least {least}"
         high = f"below {most}" if below else f"at most {most}"
         raise UsageError(f"pretext: {name} must be a number {low} and {high}, not {value!r}")
 
 
 def _whole(name: str, value: object, least: int, most: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not least <= int(value) <= most:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise UsageError(f"pretext: {name} must be a whole number from {least} to {most}, not {value!r}")

@@ -30,4 +30,5 @@ class SimCLR(Method):
 
     def criterion(self, outputs: Tensors, prepared: Tensors) -> Tensor:
         assert self.settings.temperature is not None
-        return nt_xent(*outputs, self.settings.temperature)
+        first, second = outputs
+        return nt_xent(first, second, self.settings.temperature)

@@ -27,7 +27,7 @@ class SRLayer(nn.Module):
     def attention(self, feature_map: Tensor) -> Tensor:
         """A, (B, 1, H, W)."""
         pooled = torch.cat([feature_map.mean(dim=1, keepdim=True), feature_map.amax(dim=1, keepdim=True)], dim=1)
-        weight = self.weight
+        weight: Tensor = self.weight
         if min(feature_map.shape[-2:]) < KERNEL:
             border = (KERNEL - SMALL_KERNEL) // 2
             weight = weight[..., border:-border, border:-border]

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from fedward.errors import DataError, FedwardError, UsageError
 from fedward.pretext.agreed_warnings import FEW_VALIDATION, NO_VALIDATION
 from fedward.pretext.feature_statistics import FEWEST_IMAGES
+from fedward.pretext.result import write_local_result, write_result
 from fedward.pretext.trainer import PretextTrainer, Probe
-from fedward.rounds.run_folder import RunFolder
 from fedward.settings import RunSettings
 from fedward.site_config import SiteConfig
 from fedward.training.classification_task import join, load
@@ -40,7 +40,7 @@ def make_trainer(
 
 
 def open_probe(site: str, images: SiteImages, settings: RunSettings, config: SiteConfig | None) -> Probe | None:
-    """The labelled images of the probe: training patients vote on validation patients. None where no probe is asked for.
+    """The labelled images of the probe: training patients vote on validation patients. None where none is asked for.
 
     Where the probe's data set is the one that is trained on, these are the site's own images.
     """
@@ -77,11 +77,6 @@ def no_score(settings: RunSettings, config: SiteConfig) -> NoReturn:
     raise UsageError("a server has no judgement of its own on a pretraining: take cost_source site_validation")
 
 
-def no_test(*arguments: Any) -> bool:
-    """A pretext has no test patients: its encoder is tested where it is used."""
-    return False
-
-
 TASK = Task(
     load=load,
     join=join,
@@ -90,6 +85,6 @@ TASK = Task(
     prepare=prepare_folders,
     check=check,
     score=no_score,
-    write_test=no_test,
-    write_local_test=no_test,
+    write_test=write_result,
+    write_local_test=write_local_result,
 )
