@@ -121,16 +121,13 @@ def run_remotely(
 
     `sites_folder` (from fedward partition), where given, has the test patients that the result is evaluated on here.
     """
-    from fedward.reports.page import write_report
-
     with alone_in(folder.root):
         if folder.finished():
             raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
         run_on_network(settings, kit, folder, tensorboard, console)
         if sites_folder is not None:
             write_json(folder.partition, read_partition(sites_folder))
-            return _complete(settings, "federated", sites_folder, folder, "auto")
-        return write_report(folder.root)
+        return _complete(settings, "federated", sites_folder, folder, "auto")
 
 
 def _check_ready(
@@ -244,13 +241,13 @@ def _run_in_process(
         run_loop(settings, folder, sites, about, server, server_score(settings, server), on_record)
 
 
-def _complete(settings: RunSettings, mode: Mode, sites_folder: Path, folder: RunFolder, device: str) -> Path:
-    """After training: the test patients and the report. Returns the report's path."""
+def _complete(settings: RunSettings, mode: Mode, sites_folder: Path | None, folder: RunFolder, device: str) -> Path:
+    """After training: the test patients, where they are here, and the report. Returns the report's path."""
     from fedward.reports.page import write_report
     from fedward.training.task import get_task
 
     task = get_task(settings)
-    if mode == "local":
+    if mode == "local" and sites_folder is not None:
         _write_local_summary(settings, folder)
         write_json(folder.partition, read_partition(sites_folder))
         task.write_local_test(folder, settings, sites_folder, settings.sites, device)

@@ -35,9 +35,9 @@ def load_test_images(settings: RunSettings, sites_folder: Path) -> tuple[XrayIma
     return open_xrays(table, settings.preprocessing.image_size, sites_folder / CACHE, workers=0, quiet=False), table
 
 
-def write_test(folder: RunFolder, settings: RunSettings, sites_folder: Path, device_name: str = "auto") -> bool:
+def write_test(folder: RunFolder, settings: RunSettings, sites_folder: Path | None, device_name: str = "auto") -> bool:
     """Evaluate the run's models on the test patients; False where there is none."""
-    found = load_test_images(settings, sites_folder)
+    found = load_test_images(settings, sites_folder) if sites_folder is not None else None
     if found is None:
         return False
     images, table = found

@@ -59,9 +59,9 @@ def patient_entries(scores: Scores, cases: list[Case]) -> dict[str, Any]:
     }
 
 
-def write_test(folder: RunFolder, settings: RunSettings, sites_folder: Path, device_name: str = "auto") -> bool:
+def write_test(folder: RunFolder, settings: RunSettings, sites_folder: Path | None, device_name: str = "auto") -> bool:
     """Evaluate the run's models on the test patients and write test.json and overlays; False without test patients."""
-    found = load_test_images(settings, sites_folder)
+    found = load_test_images(settings, sites_folder) if sites_folder is not None else None
     if found is None:
         return False
     images, cases = found

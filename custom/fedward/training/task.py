@@ -47,8 +47,9 @@ class Task:
     prepare(settings, folders, cache)   fill the cache for all images below the folders, with progress
     check(settings, config)        fail early where the site's data folder is missing, empty or unreadable
     score(settings, config)        the server's own judgement of parameters; None where the task has none
-    write_test(folder, settings, sites_folder, device)             evaluate the test patients; False where there is none
-    write_local_test(folder, settings, sites_folder, sites, device)     the same for hospitals that trained alone
+    write_test(folder, settings, sites_folder, device)   evaluate the test patients, where their images are here, and
+                                   write what else the run leaves behind; False where there is no such patient
+    write_local_test(folder, settings, sites_folder, sites, device)   the same for hospitals that trained alone
     """
 
     load: Callable[[str, SiteConfig, RunSettings], SiteImages]
@@ -58,7 +59,7 @@ class Task:
     prepare: Callable[[RunSettings, Sequence[Path], Path], None]
     check: Callable[[RunSettings, SiteConfig], None]
     score: Callable[[RunSettings, SiteConfig], Any]
-    write_test: Callable[[RunFolder, RunSettings, Path, str], bool]
+    write_test: Callable[[RunFolder, RunSettings, Path | None, str], bool]
     write_local_test: Callable[[RunFolder, RunSettings, Path, Sequence[str], str], bool]
 
 
