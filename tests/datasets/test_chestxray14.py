@@ -70,9 +70,7 @@ def test_the_table_alone_is_enough_for_labels(root):
     for path in (root / "images").iterdir():
         path.unlink()
     assert nih.read_labels(root).patients == ("1", "1", "2", "3", "4")
-    with pytest.raises(
-        FileProblem, match=r"00000001_000.png: image missing: named in line 2.*4 more: see `fedward check"
-    ):
+    with pytest.raises(FileProblem, match=r"00000001_000\.png: image missing: .* line 2.*4 more: see `fedward"):
         nih.read_table(root)
 
 
@@ -120,7 +118,7 @@ def test_a_table_that_cannot_be_read_is_an_error(root, content, reason):
 def test_a_wrong_folder_is_an_error(root, tmp_path):
     with pytest.raises(FileProblem, match="no folder"):
         nih.read_table(tmp_path / "nowhere")
-    with pytest.raises(FileProblem, match="neither Data_Entry_2017.csv nor Data_Entry_2017_v2020.csv"):
+    with pytest.raises(FileProblem, match=r"neither Data_Entry_2017\.csv nor Data_Entry_2017_v2020\.csv"):
         nih.read_table(tmp_path)
     (tmp_path / "hospital-01").mkdir()
     with pytest.raises(FileProblem, match="holds site folders"):

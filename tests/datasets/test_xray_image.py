@@ -59,7 +59,7 @@ def test_a_truncated_file_is_an_error(tmp_path, kind, share):
     data = encoded(kind)
     path = tmp_path / "image"
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(FileProblem, match="image: unreadable: .*copy it again"):
+    with pytest.raises(FileProblem, match=r"image: unreadable: .*copy it again"):
         read_xray(path)
 
 
@@ -67,7 +67,7 @@ def test_a_png_with_one_wrong_byte_is_an_error(tmp_path):
     data = bytearray(encoded("PNG"))
     data[len(data) // 2] ^= 0x10
     (tmp_path / "image.png").write_bytes(data)
-    with pytest.raises(FileProblem, match="image.png: unreadable"):
+    with pytest.raises(FileProblem, match=r"image\.png: unreadable"):
         read_xray(tmp_path / "image.png")
 
 

@@ -160,7 +160,7 @@ def joined(parts: list[ImageTable]) -> ImageTable:
     return ImageTable(
         tuple(path for part in parts for path in part.paths),
         tuple(patient for part in parts for patient in part.patients),
-        np.concatenate([part.labels for part in parts]),
+        np.concatenate([np.empty((0, len(FINDINGS)), np.float32), *(part.labels for part in parts)]),
         FINDINGS,
     )
 
