@@ -60,19 +60,16 @@ def check(root: Path, workers: int = 0, quiet: bool = False) -> CheckResult:
         nih.FINDINGS,
     )
     problems = [as_error(problem) for problem in refused]
+    named = set(csv_table.column(csv_table.require([nih.IMAGE])[0]))  # a wrong row names its image all the same
     problems += [
         Problem("warning", str(path), "image without row: it is left out", "add its row, or move it away")
         for name, path in sorted(files.items())
-        if name not in _named(csv_table)
+        if name not in named
     ]
     problems += check_rows(csv_table) + _check_lists(root, entries) + _check_counts(csv_table.path, whole)
     problems += check_images(present, workers, quiet)
     problems += check_split(root, entries.patients) + check_labels(root, present)
     return result_of(present, problems)
-
-
-def _named(table: CsvTable) -> set[str]:
-    return set(table.column(table.require([nih.IMAGE])[0]))
 
 
 def check_rows(table: CsvTable) -> list[Problem]:

@@ -47,7 +47,7 @@ def check(root: Path, workers: int = 0, quiet: bool = False) -> CheckResult:
         chexpert.apply_policy(present.labels, SelectionSettings()),
         chexpert.FINDINGS,
     )
-    return result_of(labelled, [*problems, *(check_labels(root, labelled) if len(labelled) else [])])
+    return result_of(labelled, [*problems, *check_labels(root, labelled)])
 
 
 def unique(table: ImageTable) -> ImageTable:

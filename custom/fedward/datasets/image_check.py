@@ -94,7 +94,7 @@ def check_labels(root: Path, table: ImageTable) -> list[Problem]:
     """Findings that no image has, and a single patient: training goes on, but that may not be what was meant."""
     problems = []
     for name, count in finding_counts(table).items():
-        if count in (0, len(table)) and name in table.findings:
+        if len(table) and count in (0, len(table)) and name in table.findings:
             whose = "no image" if count == 0 else "every image"
             reason = f"one class only: {whose} has {name}"
             advice = "nothing, if it is right: its AUC stays blank here"
