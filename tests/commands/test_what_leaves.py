@@ -68,7 +68,8 @@ def test_the_list_in_words(kit):
     text = said(kit)
     for words in (
         "What may leave hospital-01",
-        "encoder.*, up.*, decoder.*, head.*; at most 1,000,000,000 bytes in all",
+        "encoder.*, up.*, decoder.*, head.*, features.*, classifier.*, projector.*, predictor.*; at most",
+        "end.positives: own model after training: number of images with each finding, rounded to multiples",
         "loss: mean training loss of the round",
         "start.patients: received model: number of patients measured on, exact",
         "the sentence itself stays in the site's log",
@@ -100,6 +101,16 @@ def test_a_job_adds_what_it_would_send(kit):
     job = plain(kit, JOB)["job"]
     assert (job["rounds"], job["takes_part"]) == (25, True)
     assert [task["removed"] for task in job["tasks"]] == [[], []]
+
+
+@pytest.mark.parametrize("job", ["cxr_classification/fedavg", "cxr_classification/linear", "cxr_pretraining/federated"])
+def test_a_job_on_x_rays_sends_nothing_that_is_removed(kit, job):
+    said_of = plain(kit, ROOT / "jobs" / job)["job"]
+    assert [task["removed"] for task in said_of["tasks"]] == [[], []]
+    assert said_of["takes_part"]
+    layers = said_of["tasks"][0]["layers"]
+    assert all(layer["leaves"] for layer in layers)
+    assert (len(layers) == 2) == job.endswith("linear")
 
 
 def test_what_would_be_removed_is_named(kit):

@@ -161,7 +161,7 @@ def test_an_update_that_is_not_finite_does_not_leave(one, bad):
     assert "DXO" not in reply
 
 
-@pytest.mark.parametrize("trained", [{"encoder.weight": RECEIVED["encoder.weight"]}, {**TRAINED, "x": np.zeros(2)}])
+@pytest.mark.parametrize("trained", [{**TRAINED, "x": np.zeros(2)}, {**TRAINED, "head.bias": np.zeros(4, np.float16)}])
 def test_another_model_than_the_received_one_does_not_leave(trained):
     assert sent_by(ClipAndNoise(1.0, 1.0, 1e-5), trained=trained).get_return_code() != ReturnCode.OK
     shaped = {**TRAINED, "head.bias": np.zeros(4, np.float16)}
@@ -238,3 +238,12 @@ def test_excluded_layers_leave_as_they_came():
 def test_filters_of_flare_that_would_do_nothing_are_refused(chosen, message):
     with pytest.raises(UsageError, match=message):
         OnUpdate(chosen())
+
+
+def test_layers_that_only_came_with_the_task_do_not_go_back():
+    """A frozen encoder comes with the first task; what is trained, noised and sent is the head alone."""
+    head = {"head.bias": TRAINED["head.bias"]}
+    for one in (ClipAndNoise(1.0, 1.0, 1e-5), OnUpdate(PercentilePrivacy(percentile=10, gamma=10))):
+        sent = parameters(sent_by(one, trained=head))
+        assert list(sent) == ["head.bias"]
+        assert not np.array_equal(sent["head.bias"], RECEIVED["head.bias"])

@@ -27,6 +27,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.private.fed.app.fl_conf import create_privacy_manager
 
 import fedward
+from fedward import cxr_classification, cxr_pretraining
 from fedward.datasets.phantoms import write_phantoms
 from fedward.errors import UsageError
 from fedward.flare.executor import TrainingExecutor
@@ -40,6 +41,7 @@ from fedward.flare.privacy_check import check_privacy
 from fedward.flare.tasks import ERROR, FINGERPRINT, REPORT, TRAIN, VALIDATE
 from fedward.kits.leaving import layout
 from fedward.kits.leaving_list import read_rules
+from fedward.kits.leaving_plan import reports
 from fedward.networks.initial import initial_parameters
 
 TEMPLATE = Path(fedward.__file__).parent / "workspace_templates" / "hospital" / "privacy.json"
@@ -47,6 +49,7 @@ PRIVACY = json.loads(TEMPLATE.read_text())
 LIST = PRIVACY["scopes"][0]["task_result_filters"][-1]["args"]
 RULES = read_rules(LIST)
 SETTINGS = tiny_settings()
+PROBED = replace(cxr_pretraining.SETTINGS.pretext, probe_data_set="chestxray14")
 START = initial_parameters(SETTINGS.training.network, SETTINGS.training.network_args, SETTINGS.seed)
 LAYOUT = layout(START)
 
@@ -136,6 +139,39 @@ def test_what_a_site_really_sends_is_what_it_made_and_inside_the_list(site, exec
             for name, value in noted.model.params.items():
                 assert model.params[name].tobytes() == value.tobytes()
             assert any(not np.array_equal(value, START[name]) for name, value in model.params.items())
+
+
+@pytest.mark.parametrize(
+    "job",
+    [cxr_classification.SETTINGS, replace(cxr_pretraining.SETTINGS, pretext=PROBED)],
+    ids=["classification", "pretraining"],
+)
+def test_the_details_of_x_rays_leave_by_the_list_alone(site, job):
+    for task, made in reports(job).items():
+        result = {
+            TRAIN: good_result(meta={REPORT: made}),
+            VALIDATE: FLModelUtils.to_shareable(FLModel(metrics={REPORT: made})),
+        }
+        sent = site(task, result[task])
+        assert leaves_outside(sent, RULES, task, LAYOUT) == []
+        model = FLModelUtils.from_shareable(sent)
+        report = model.meta[REPORT] if task == TRAIN else model.metrics[REPORT]
+        assert report == made
+        assert report["start"]["details"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("auc.Jones", 0.5), ("auc.Hernia", "0.5"), ("auc.Hernia", 1), ("positives.Hernia", 3), ("positives.Hernia", 5.0)],
+)
+def test_a_detail_beyond_the_list_is_seen_outside_it(name, value):
+    made = reports(cxr_classification.SETTINGS)["train"]
+    made["end"] = {**made["end"], "details": {**made["end"]["details"], name: value}}
+    result = good_result(meta={REPORT: made})
+    assert leaves_outside(result, RULES, TRAIN, LAYOUT) == [
+        "__headers__/start_round",
+        f"DXO/meta/{REPORT}/end/details/{name}",
+    ]
 
 
 def test_the_received_model_is_not_touched_by_training(site, executor):

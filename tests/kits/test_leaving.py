@@ -1,6 +1,7 @@
 """The list of what may leave: what it accepts, and what it lets through of plain values."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fedward
+from fedward import cxr_classification, cxr_pretraining
 from fedward.errors import FedwardError, UsageError
+from fedward.evaluation import detail_names
 from fedward.kits.leaving import (
     error_text,
+    group,
     layout,
     leaving_features,
     leaving_parameters,
@@ -20,23 +24,33 @@ from fedward.kits.leaving import (
     shown,
 )
 from fedward.kits.leaving_list import AGREED_WARNINGS, COUNTS, ERROR_CLASSES, METRICS, read_rules
-from fedward.kits.leaving_plan import REPORTS, job_plan, network_layout, scope_of
+from fedward.kits.leaving_plan import job_plan, network_layout, reports, scope_of
 from fedward.lgg_segmentation import SETTINGS
-from fedward.rounds.site_report import check_report
+from fedward.networks.registry import DEFAULTS
+from fedward.pretext.settings import METHODS, pretext_settings
+from fedward.rounds.site_report import MAX_WARNING_LENGTH, check_report
 
 TEMPLATE = Path(fedward.__file__).parent / "workspace_templates" / "hospital" / "privacy.json"
 LIST = json.loads(TEMPLATE.read_text())["scopes"][0]["task_result_filters"][-1]["args"]
 RULES = read_rules(LIST)
-REPORT = {**REPORTS["train"], "warnings": [AGREED_WARNINGS[2]]}
+REPORT = {**reports(SETTINGS)["train"], "warnings": [AGREED_WARNINGS[2]]}
+LINEAR = replace(cxr_classification.SETTINGS, training=replace(cxr_classification.SETTINGS.training, mode="linear"))
+PROBED = replace(
+    cxr_pretraining.SETTINGS, pretext=replace(cxr_pretraining.SETTINGS.pretext, probe_data_set="chestxray14")
+)
+JOBS = [SETTINGS, cxr_classification.SETTINGS, LINEAR, PROBED]
+EVERY_JOB = pytest.mark.parametrize("job", JOBS, ids=lambda job: f"{job.name} {job.training.mode}")
+XRAY_REPORT = reports(cxr_classification.SETTINGS)["train"]
 
 
 def changed(**changes):
     return read_rules({**LIST, **changes})
 
 
+@EVERY_JOB
 @pytest.mark.parametrize("task", ["train", "validate"])
-def test_the_kits_list_lets_a_whole_report_through(task):
-    report = {**REPORTS[task], "warnings": list(AGREED_WARNINGS)}
+def test_the_kits_list_lets_a_whole_report_through(job, task):
+    report = {**reports(job)[task], "warnings": list(AGREED_WARNINGS)}
     kept, removed = leaving_report(report, RULES)
     assert kept == report
     assert removed == []
@@ -103,6 +117,8 @@ def test_a_sentence_that_was_not_agreed_stays():
 
 def test_the_agreed_sentences_are_those_that_a_site_says():
     torch = pytest.importorskip("torch")
+    from fedward.pretext import agreed_warnings
+    from fedward.training import classification_task
     from fedward.training.images import Images
     from fedward.training.segmentation_task import judge
     from fedward.training.task import SiteImages
@@ -114,7 +130,9 @@ def test_the_agreed_sentences_are_those_that_a_site_says():
     for validation in (None, empty):
         for claims in ("training", "validation"):
             said |= set(judge(SiteImages(empty, validation), claims).warnings)
-    assert said == set(AGREED_WARNINGS)
+    assert said | set(classification_task.WARNINGS) | set(agreed_warnings.WARNINGS) == set(AGREED_WARNINGS)
+    assert len(set(AGREED_WARNINGS)) == len(AGREED_WARNINGS)
+    assert all(len(text) <= MAX_WARNING_LENGTH for text in AGREED_WARNINGS)
 
 
 JUNK = st.recursive(
@@ -127,17 +145,71 @@ JUNK = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from([*REPORT, "secret", ""]) | st.text(max_size=8), JUNK, max_size=8), JUNK)
 def test_whatever_stands_in_a_report_only_listed_numbers_leave(report, other):
-    for value in (report, other, {**REPORT, "start": report}):
+    details = {**XRAY_REPORT["start"], "details": {**dict.fromkeys(report, other), "auc.Hernia": other}}
+    for value in (report, other, {**REPORT, "start": report}, {**REPORT, "start": details}):
         kept, _ = leaving_report(value, RULES)
-        for name, leaf in kept.items():
-            if name == "warnings":
-                assert set(leaf) <= set(AGREED_WARNINGS)
-                continue
-            for path, number in (leaf or {}).items() if isinstance(leaf, dict) else [("", leaf)]:
-                full = f"{name}.{path}" if path else name
-                if number is None:
-                    continue
-                assert (full in METRICS and type(number) is float) or (full in COUNTS and type(number) is int)
+        assert set(kept.pop("warnings", [])) <= set(AGREED_WARNINGS)
+        for full, number in numbers_of(kept):
+            assert (full in METRICS and type(number) is float) or (full in COUNTS and type(number) is int)
+
+
+def numbers_of(report):
+    """Every number of a report, with the name that the list has for it."""
+    for name, leaf in report.items():
+        for path, number in (leaf or {}).items() if isinstance(leaf, dict) else [("", leaf)]:
+            if path == "details":
+                assert set(number) <= detail_names()
+                yield from ((f"{name}.{group(detail)}", value) for detail, value in number.items())
+            elif number is not None:
+                yield (f"{name}.{path}" if path else name), number
+
+
+@pytest.mark.parametrize(
+    ("detail", "value", "stays"),
+    [
+        ("auc.Jones", 0.5, "start.details.auc.Jones"),
+        ("auc", 0.5, "start.details.auc"),
+        ("auc.Hernia.left", 0.5, "start.details.auc.Hernia.left"),
+        (("auc", "Hernia"), 0.5, "start.details.a key of type tuple"),
+        ("auc.Hernia", "0.5", "start.auc"),
+        ("auc.Hernia", [0.5], "start.auc"),
+        ("auc.Hernia", True, "start.auc"),
+        ("auc.Hernia", np.zeros(3), "start.auc"),
+        ("positives.Hernia", 2.5, "start.positives"),
+        ("positives.Hernia", float("nan"), "start.positives"),
+        ("positives.Hernia", float("inf"), "start.positives"),
+        ("positives.Hernia", -1, "start.positives"),
+        ("negatives.Hernia", 2**60, "start.negatives"),
+    ],
+)
+def test_a_detail_that_is_none_stays(detail, value, stays):
+    start = {**XRAY_REPORT["start"], "details": {**XRAY_REPORT["start"]["details"], detail: value}}
+    kept, removed = leaving_report({**XRAY_REPORT, "start": start}, RULES)
+    assert removed == [stays]
+    assert kept["start"]["details"] == {n: v for n, v in XRAY_REPORT["start"]["details"].items() if n != detail}
+    check_report(kept)
+
+
+def test_details_that_are_no_mapping_or_not_listed_stay():
+    for junk in ("text", [1], np.zeros(2)):
+        kept, removed = leaving_report({**XRAY_REPORT, "start": {**XRAY_REPORT["start"], "details": junk}}, RULES)
+        assert removed == ["start.details"]
+        assert "details" not in kept["start"]
+    without = changed(metrics=[name for name in LIST["metrics"] if name != "end.auc"])
+    kept, removed = leaving_report(XRAY_REPORT, without)
+    assert removed == ["end.auc"]
+    assert {group(name) for name in kept["end"]["details"]} == {"positives", "negatives"}
+    check_report(kept)
+
+
+def test_numbers_of_images_with_a_finding_are_rounded():
+    values = {"positives.Hernia": 1, "positives.Mass": 22.0, "negatives.Mass": 0.0, "positives.Edema": 23}
+    start = {**XRAY_REPORT["start"], "details": values}
+    kept, removed = leaving_report({**XRAY_REPORT, "start": start}, RULES)
+    assert removed == []
+    found = kept["start"]["details"]
+    assert found == {"positives.Hernia": 5, "positives.Mass": 20, "negatives.Mass": 0, "positives.Edema": 25}
+    assert {type(value) for value in found.values()} == {int}
 
 
 PARAMETERS = {
@@ -276,20 +348,55 @@ def test_names_in_the_log_are_short_and_printable():
     assert shown(("Jones",)) == "a key of type tuple"
 
 
-def test_the_plan_of_a_job_is_what_its_network_has():
+@EVERY_JOB
+def test_the_plan_of_a_job_is_what_its_network_has(job):
     from fedward.networks.initial import initial_parameters
 
-    training = SETTINGS.training
+    training = job.training
     real = initial_parameters(training.network, training.network_args, 1)
-    assert network_layout(SETTINGS) == layout(real)
-    plan = job_plan(SETTINGS, RULES)
+    assert network_layout(job) == layout(real)
+    plan = job_plan(job, RULES)
     train, validate = plan["tasks"]
-    assert train["bytes"] == sum(value.nbytes for value in real.values())
-    assert (train["times"], validate["times"], validate["bytes"]) == (SETTINGS.rounds, 1, 0)
-    assert [layer["name"] for layer in train["layers"]] == list(real)
-    assert (train["metrics"], validate["metrics"]) == (list(METRICS), ["train_seconds", "start.cost", "start.quality"])
-    assert plan["bytes_in_all"] == train["bytes"] * SETTINGS.rounds
+    sent = {name: value for name, value in real.items() if training.travels(name)}
+    assert train["bytes"] == sum(value.nbytes for value in sent.values())
+    assert (train["times"], validate["times"], validate["bytes"]) == (job.rounds, 1, 0)
+    assert [layer["name"] for layer in train["layers"]] == list(sent)
+    assert not train["refused"]
+    assert plan["bytes_in_all"] == train["bytes"] * job.rounds
     assert train["removed"] == validate["removed"] == []
+    details = {"segmentation": [], "classification": ["auc"], "pretext": ["features", "knn"]}[training.task]
+    names = [f"{part}.{name}" for part in ("start", "end") for name in ("cost", "quality", *details)]
+    assert train["metrics"] == ["train_seconds", "loss", *names]
+    assert validate["metrics"] == ["train_seconds", *names[: len(names) // 2]]
+    counts = ["start.positives", "start.negatives"] if training.task == "classification" else []
+    assert [name for name in validate["counts"] if name.endswith("tives")] == counts
+
+
+def test_a_linear_evaluation_sends_its_classifier_alone():
+    layers = job_plan(LINEAR, RULES)["tasks"][0]["layers"]
+    assert [layer["name"] for layer in layers] == ["classifier.weight", "classifier.bias"]
+    whole = job_plan(cxr_classification.SETTINGS, RULES)["tasks"][0]["bytes"]
+    assert sum(layer["bytes"] for layer in layers) < 0.01 * whole
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_a_pretext_its_online_network_alone_leaves(method):
+    network = DEFAULTS[method]
+    training = replace(cxr_pretraining.SETTINGS.training, network=method, network_args=network)
+    job = replace(cxr_pretraining.SETTINGS, training=training, pretext=pretext_settings(method, private_state="keep"))
+    plan = job_plan(job, RULES)["tasks"][0]
+    assert plan["removed"] == []
+    parts = {layer["name"].split(".")[0] for layer in plan["layers"]}
+    assert parts <= {"encoder", "projector", "predictor"}
+    private = {
+        "target.encoder.conv0.weight",
+        "momentum_encoder.weight",
+        "queue.keys",
+        "queue_pointer",
+        "online.encoder.x",
+    }
+    arrays = {name: np.ones(2, np.float32) for name in private}
+    assert leaving_parameters(arrays, RULES, "train", layout(arrays))[0] == {}
 
 
 def test_the_plan_names_what_would_be_removed():

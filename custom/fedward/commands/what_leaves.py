@@ -141,7 +141,7 @@ def _list_table(may: dict[str, Any]) -> Any:
     rows += [("layers", "none")] if not rows else []
     rows += [("metrics", f"{name}: {words}") for name, words in may["metrics"].items()]
     rows += [("counts", f"{name}: {words}") for name, words in may["counts"].items()]
-    rows.append(("warnings", "the agreed sentences (no validation patient, no tumour)" if may["warnings"] else "none"))
+    rows.append(("warnings", "the agreed sentences (what a site lacks, a collapse)" if may["warnings"] else "none"))
     return _table("kind", [*rows, ("features", may["features"]), ("of an error", may["errors"])])
 
 
@@ -162,7 +162,9 @@ def _show_job(console: Any, job: dict[str, Any], site: str, layers: bool) -> Non
             rows.append((name, f"removed: {', '.join(task['removed'])}"))
     console.print(_table("task", [*rows, ("in all", f"{job['bytes_in_all']:,} bytes of parameters")]))
     if job["takes_part"] and any(task["refused"] for task in job["tasks"]):
-        line = "The server refuses every result of this site: it takes all layers of the network, and not all leave."
+        line = (
+            "The server refuses every result of this site: it takes all layers that are trained, and not all leave."
+        )
         console.print(line, style="bold red", soft_wrap=True)
     if layers:
         train = job["tasks"][0]["layers"]

@@ -19,6 +19,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.security.logging import secure_format_exception
 
 from fedward.errors import FedwardError
+from fedward.evaluation import detail_names
 from fedward.flare.tasks import ERROR, ERROR_KIND, REPORT
 from fedward.kits.leaving import (
     Layout,
@@ -224,9 +225,13 @@ def _inside(path: tuple[Any, ...], leaf: Any, rules: Rules, task: str, received:
 
 
 def _reported(names: list[Any], leaf: Any, rules: Rules) -> bool:
-    name = ".".join(str(n) for n in names)
     if not names:
         return leaf == {}
+    if len(names) == 3 and names[1] == "details":
+        if names[2] not in detail_names():
+            return False
+        names = [names[0], str(names[2]).split(".")[0]]
+    name = ".".join(str(n) for n in names)
     if names[0] == "warnings":
         return rules.warnings and (leaf == [] or leaf in AGREED_WARNINGS)
     if leaf is None:

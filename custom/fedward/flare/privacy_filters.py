@@ -7,6 +7,7 @@ among the scope's task_data_filters.
 
 import math
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,9 @@ class UpdateFilter(Filter):
         if received is None:
             raise FedwardError("the received model is not known: put ReceivedModel among the task_data_filters")
         try:
-            dxo.data = self.sent(received, dxo.data, fl_ctx)
+            # a task can bring layers that training leaves as they are (a frozen encoder): they do not go back
+            brought = {name: value for name, value in received.parameters.items() if name in dxo.data}
+            dxo.data = self.sent(replace(received, parameters=brought), dxo.data, fl_ctx)
         except FedwardError as error:  # LeavingFilter, which comes after, decides how much of the sentence leaves
             return make_reply(ReturnCode.TASK_RESULT_FILTER_ERROR, {ERROR: str(error), ERROR_KIND: "FedwardError"})
         return dxo.update_shareable(shareable)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from fedward.errors import FedwardError
+from fedward.evaluation import detail_names
 from fedward.kits.leaving_list import (
     AGREED_WARNINGS,
     COUNTS,
+    DETAIL_COUNTS,
     ERROR_CLASSES,
     EVALUATION_COUNTS,
     EVALUATION_METRICS,
@@ -77,13 +79,33 @@ def leaving_report(report: Any, rules: Rules) -> tuple[dict[str, Any], list[str]
         elif names and type(values) is dict:
             numbers = {n: _number(f"{part}.{n}", values[n], rules) for n in names if n in values}
             # A metric that is missing, or no number, is told as missing: the server knows that case.
-            left = {n: v for n, v in numbers.items() if v is not None or n in EVALUATION_METRICS}
+            left: dict[str, Any] = {n: v for n, v in numbers.items() if v is not None or n in EVALUATION_METRICS}
+            if left and (details := _details(part, values.get("details"), rules)):
+                left["details"] = details
             kept |= {part: left} if left else {}
     texts = report.get("warnings")
     if rules.warnings and type(texts) is list:
         agreed = [AGREED_WARNINGS.index(text) for text in texts if type(text) is str and text in AGREED_WARNINGS]
         kept["warnings"] = [AGREED_WARNINGS[i] for i in dict.fromkeys(agreed)]
     return kept, _left_behind(report, kept)
+
+
+def _details(part: str, values: Any, rules: Rules) -> dict[str, float | int]:
+    """The details that may leave: known names alone, each where the list has its group."""
+    if type(values) is not dict:
+        return {}
+    found = {}
+    for name in sorted(detail_names() & {key for key in values if type(key) is str}):
+        value = values[name]
+        if type(value) is float and value.is_integer() and group(name) in DETAIL_COUNTS:
+            value = int(value)  # a count that a mean or a sum has made a float
+        found[name] = _number(f"{part}.{group(name)}", value, rules)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def group(detail: str) -> str:
+    """What a detail is listed under: auc of auc.Hernia."""
+    return detail.partition(".")[0]
 
 
 def _number(name: str, value: Any, rules: Rules) -> float | int | None:
@@ -106,10 +128,21 @@ def _left_behind(report: dict[Any, Any], kept: dict[str, Any]) -> list[str]:
     for part in EVALUATIONS:
         if isinstance(kept.get(part), dict):
             values, left = report[part], kept[part]
-            names += [f"{part}.{shown(n)}" for n in values if values[n] is not None and left.get(n) is None]
+            stay = [n for n in values if values[n] is not None and left.get(n) is None and n != "details"]
+            names += [f"{part}.{shown(n)}" for n in stay] + _details_left(part, values, left.get("details", {}))
     texts = report["warnings"] if "warnings" in kept else []
     others = [i for i, text in enumerate(texts) if type(text) is not str or text not in AGREED_WARNINGS]
     return names + [f"warnings[{i}]" for i in others]
+
+
+def _details_left(part: str, values: dict[Any, Any], kept: dict[str, Any]) -> list[str]:
+    """Groups of known details that stay, and everything else under "details"."""
+    details = values.get("details")
+    if type(details) is not dict:
+        return [] if details is None else [f"{part}.details"]
+    stay = [n for n in details if n not in kept]
+    known = {f"{part}.{group(n)}": None for n in stay if type(n) is str and n in detail_names()}  # each once, in order
+    return [*known, *(f"{part}.details.{shown(n)}" for n in stay if type(n) is not str or n not in detail_names())]
 
 
 def rounded(count: int, step: int) -> int:

@@ -3,12 +3,15 @@
 It is the arguments of `fedward.flare.leaving.LeavingFilter` in `local/privacy.json`:
 
     "parameters": {"train": {"layers": ["encoder.*"], "max_bytes": 1000000000}}   # of which task, which layers
-    "metrics":    ["loss", "start.cost"]                # numbers of the site's report
+    "metrics":    ["loss", "start.cost", "start.auc"]   # numbers of the site's report
     "counts":     {"samples": 1, "start.images": 10}    # whole numbers, rounded to a multiple of that
     "warnings":   true                                  # the agreed sentences below, none other
     "features":   {"max_rows": 512, "min_noise": 0.5}   # absent: none
     "errors":     "kind"                                # or "full": the site's own sentence leaves
 
+A measurement's details (`fedward.evaluation.detail_names`) are listed by their group: start.auc stands for the AUC of
+every finding, start.positives and start.negatives (counts) for the images with and without it, start.features for
+features.std and features.rank of a pretraining, start.knn for the AUC of its probe.
 `fedward.kits.leaving` applies it.
 """
 
@@ -26,14 +29,34 @@ from fedward.rounds import site_report
 EVALUATIONS = ("start", "end")
 EVALUATION_METRICS = ("cost", "quality")
 EVALUATION_COUNTS = site_report.COUNTS
-METRICS = ("train_seconds", "loss", *(f"{part}.{name}" for part in EVALUATIONS for name in EVALUATION_METRICS))
-COUNTS = ("samples", "steps", *(f"{part}.{name}" for part in EVALUATIONS for name in EVALUATION_COUNTS))
+DETAIL_METRICS = ("auc", "features", "knn")
+DETAIL_COUNTS = ("positives", "negatives")
+METRICS = (
+    *("train_seconds", "loss"),
+    *(f"{part}.{name}" for part in EVALUATIONS for name in (*EVALUATION_METRICS, *DETAIL_METRICS)),
+)
+COUNTS = (
+    *("samples", "steps"),
+    *(f"{part}.{name}" for part in EVALUATIONS for name in (*EVALUATION_COUNTS, *DETAIL_COUNTS)),
+)
 NEEDED = ("train_seconds", "loss", "samples", "steps")  # without these the server refuses every result
 AGREED_WARNINGS = (
     "no validation patient: the site trains, its cost and Dice are missing",
     "no validation patient: the site trains, the global model is not measured",
     "no tumour pixel in its training images: the site trains, its cost and Dice are missing",
     "no tumour pixel in its validation images: the site trains, its cost and Dice are missing",
+    # chest X-rays
+    "no validation patient: the site trains, its cost and AUC are missing",
+    "no known label in its training images: the site trains, its cost and AUC are missing",
+    "no known label in its validation images: the site trains, its cost and AUC are missing",
+    "no finding has both classes in its training images: the site trains, its AUC is missing",
+    "no finding has both classes in its validation images: the site trains, its AUC is missing",
+    "a single training image: batch normalisation keeps the received statistics",
+    "the label fraction is less than one patient: one patient is used",
+    # pretraining
+    "the features have collapsed: all validation images look nearly alike to the encoder",
+    "no validation patient: the site trains, its loss and features are not measured",
+    "too few validation images to tell whether the features have collapsed",
 )
 ERRORS = ("kind", "full")
 KEYS = ("parameters", "metrics", "counts", "warnings", "features", "errors")

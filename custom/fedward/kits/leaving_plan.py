@@ -5,16 +5,32 @@ from typing import Any
 
 import numpy as np
 
+from fedward.datasets.registry import image_data_set
 from fedward.errors import FedwardError, UsageError
-from fedward.kits.leaving import Layout, leaving_parameters, leaving_report
+from fedward.kits.leaving import Layout, group, leaving_parameters, leaving_report
 from fedward.kits.leaving_list import COUNTS, EVALUATION_COUNTS, EVALUATION_METRICS, METRICS, Rules, read_rules
 from fedward.settings import RunSettings
 
-# What the site's side of a run puts together (fedward.training.site), with numbers that stand for any others.
-_EVALUATION: dict[str, Any] = {**dict.fromkeys(EVALUATION_METRICS, 0.5), **dict.fromkeys(EVALUATION_COUNTS, 1)}
-_VALIDATION: dict[str, Any] = {"train_seconds": 1.0, "start": _EVALUATION}
-_TRAINING: dict[str, Any] = {**_VALIDATION, "samples": 1, "steps": 1, "loss": 0.5, "end": _EVALUATION}
-REPORTS = {"train": _TRAINING, "validate": _VALIDATION}
+
+def reports(settings: RunSettings) -> dict[str, dict[str, Any]]:
+    """Per task what the site's side of this run reports (fedward.training.site): the numbers stand for any others."""
+    evaluation: dict[str, Any] = {**dict.fromkeys(EVALUATION_METRICS, 0.5), **dict.fromkeys(EVALUATION_COUNTS, 1)}
+    if details := _details(settings):
+        evaluation["details"] = details
+    validation = {"train_seconds": 1.0, "start": evaluation}
+    training = {**validation, "samples": 1, "steps": 1, "loss": 0.5, "end": evaluation}
+    return {"train": training, "validate": validation}
+
+
+def _details(settings: RunSettings) -> dict[str, float]:
+    if settings.training.task == "classification":
+        findings = image_data_set(settings.data_set).findings
+        groups: dict[str, float] = {"auc": 0.5, "positives": 5, "negatives": 5}
+        return {f"{group}.{finding}": value for group, value in groups.items() for finding in findings}
+    if settings.pretext is None:
+        return {}
+    probe = {"knn.auc": 0.5} if settings.pretext.probe_data_set else {}
+    return {"features.std": 0.5, "features.rank": 5.0, **probe}
 
 
 def scope_of(privacy: Any, name: str | None = None) -> tuple[str, Rules, list[dict[str, Any]]]:
@@ -46,10 +62,11 @@ def network_layout(settings: RunSettings) -> Layout:
 
 def job_plan(settings: RunSettings, rules: Rules) -> dict[str, Any]:
     """What this job sends of a site: per task how often, which layers with shape and bytes, which numbers."""
-    layout = network_layout(settings)
+    layout = {name: layer for name, layer in network_layout(settings).items() if settings.training.travels(name)}
+    said = reports(settings)
     tasks = [
-        _task("train", settings.rounds, rules, layout),
-        _task("validate", 1, rules, {}),
+        _task("train", settings.rounds, rules, layout, said["train"]),
+        _task("validate", 1, rules, {}, said["validate"]),
     ]
     return {
         "name": settings.name,
@@ -61,7 +78,7 @@ def job_plan(settings: RunSettings, rules: Rules) -> dict[str, Any]:
     }
 
 
-def _task(task: str, times: int, rules: Rules, layout: Layout) -> dict[str, Any]:
+def _task(task: str, times: int, rules: Rules, layout: Layout, said: dict[str, Any]) -> dict[str, Any]:
     # An array of one number, shown in the layer's shape: it takes no memory, whatever its size.
     arrays = {name: np.broadcast_to(np.zeros((), dtype), shape) for name, (shape, dtype) in layout.items()}
     too_large = False
@@ -69,7 +86,7 @@ def _task(task: str, times: int, rules: Rules, layout: Layout) -> dict[str, Any]
         kept, removed = leaving_parameters(arrays, rules, task, layout)
     except FedwardError:
         kept, removed, too_large = {}, list(arrays), True
-    report, lost = leaving_report(REPORTS[task], rules)
+    report, lost = leaving_report(said, rules)
     numbers = _leaves(report)
     sizes = {name: array.nbytes for name, array in arrays.items()}
     return {
@@ -90,10 +107,17 @@ def _task(task: str, times: int, rules: Rules, layout: Layout) -> dict[str, Any]
         "counts": {name: rules.counts[name] for name in COUNTS if name in numbers},
         "removed": [*removed, *lost],
         "too_large": too_large,
-        "refused": len(kept) < len(arrays),  # the server averages whole models: it takes all layers or nothing
+        "refused": len(kept) < len(arrays),  # the server takes all layers that the job trains, or nothing
     }
 
 
 def _leaves(report: Mapping[str, Any]) -> set[str]:
-    nested = [{f"{key}.{n}" for n in value} if isinstance(value, Mapping) else {key} for key, value in report.items()]
-    return set().union(*nested)
+    """Names of the report's numbers, as the list has them."""
+    names = set()
+    for key, value in report.items():
+        if isinstance(value, Mapping):
+            names |= {f"{key}.{name}" for name in value if name != "details"}
+            names |= {f"{key}.{group(name)}" for name in value.get("details", {})}
+        else:
+            names.add(key)
+    return names

@@ -9,13 +9,18 @@ NUMBERS = {
     "steps": "number of optimiser steps",
     "train_seconds": "seconds the site has worked",
     "loss": "mean training loss of the round",
-    "cost": "mean cross entropy over the images",
-    "quality": "Dice over the images",
+    "cost": "mean cross entropy over the images; of a pretraining its own loss",
+    "quality": "Dice over the images; of X-rays the mean AUC, of a pretraining the AUC of its probe",
+    "auc": "AUC of each finding over the images",
+    "features": "spread of the features over the images of a pretraining: standard deviation and effective rank",
+    "knn": "AUC of a pretraining's nearest-neighbour probe",
     "images": "number of images (slices) measured on",
     "patients": "number of patients measured on",
     "true_positive": "pixels of tumour found",
     "false_positive": "pixels wrongly called tumour",
     "false_negative": "pixels of tumour missed",
+    "positives": "number of images with each finding",
+    "negatives": "number of images without it",
 }
 PARTS = {"start": "received model", "end": "own model after training"}
 NEVER = (
@@ -23,7 +28,8 @@ NEVER = (
     "a number about one image or patient: each number is over all of a set (which may be one patient, where a site has "
     "one; min_patients in fedward.yml sets how many it must have to train)",
     "fields, arrays and texts that the list does not name: they are removed, and each is logged once in the site's log",
-    "the optimiser's state, and layers that the received model does not have",
+    "the optimiser's state, and layers that the received model does not have (such as a pretraining's target network "
+    "and queue)",
     "the site's logs: log streaming is off",
 )
 TO_KNOW = (
