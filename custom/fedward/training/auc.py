@@ -141,7 +141,8 @@ def sorted_auc(scores: Floats, positive: NDArray[np.bool_], weights: Floats) -> 
     below = np.cumsum(downs, axis=1)
     below -= downs / 2
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is wanted
-        return np.einsum("dn,dn->d", ups, below) / (total_up * total_down)
+        values: Floats = np.einsum("dn,dn->d", ups, below) / (total_up * total_down)
+    return values
 
 
 def _order(scores: Floats, labels: Floats) -> NDArray[np.intp]:
