@@ -9,12 +9,15 @@ import torch
 from fedward.errors import FedwardError, UsageError
 from fedward.networks.checkpoint import get_parameters
 from fedward.networks.initial import initial_parameters
+from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.pretext import trainer as pretext_trainer
 from fedward.pretext.agreed_warnings import COLLAPSED, FEW_VALIDATION, NO_VALIDATION, WARNINGS
 from fedward.pretext.settings import METHODS, pretext_settings
 from fedward.pretext.task import TASK
 from fedward.pretext.trainer import PretextTrainer, Probe
-from fedward.settings import TrainingSettings
+from fedward.rounds.site_report import check_report
+from fedward.settings import AggregationSettings, RunSettings, TrainingSettings
+from fedward.training.site import Site
 from fedward.training.task import SiteImages
 from fedward.training.xray_images import XrayImages
 
@@ -260,3 +263,32 @@ def test_a_step_and_a_measurement_of_densenet(method):
     assert result.parameters.keys() == begin.keys()
     assert all(np.isfinite(value).all() for value in result.parameters.values())
     assert trainer.evaluate(result.parameters).cost > 0
+
+
+@pytest.mark.parametrize("method", ["moco_v2", "frid"])
+def test_a_sites_report_is_one_that_the_server_takes(method, tmp_path, start):
+    settings = RunSettings(
+        name="run",
+        sites=("coordinator",),
+        rounds=2,
+        data_set="chestxray14",
+        preprocessing=PreprocessingSettings(bias_field="none", image_size=SIZE),
+        training=make(method).settings,
+        aggregation=AggregationSettings(scheme="fedavg"),
+        pretext=pretext_settings(
+            method,
+            crop_size=CROP,
+            private_state="keep",
+            probe_data_set="chestxray14",
+            **({"queue_size": 8} if method == "moco_v2" else {}),
+        ),
+    )
+    images = SiteImages(xrays(16), xrays(8, seed=5))
+    site = Site("coordinator", settings, images, device="cpu", state_folder=tmp_path)
+    parameters, report = site.train(start(method), 1)
+    report = check_report(report)
+    assert report["warnings"] == [FEW_VALIDATION]
+    assert report["start"].quality is not None
+    assert report["end"].details["knn.auc"] == report["end"].quality
+    _, second = site.train(parameters, 2)
+    assert check_report(second)["start"] == report["end"]  # one site: the next round begins where this one ended
