@@ -61,7 +61,7 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
             write_json(folder.root / JOB_FILE, about)
             console.print(f"Submitted job {job_id}: {len(settings.sites)} sites, {settings.rounds} rounds")
         try:
-            follow(connection, job_id, settings.rounds, console, folder)
+            follow(connection, job_id, settings.rounds, console, folder, settings.training.batch_size)
         except KeyboardInterrupt:
             again = ["fedward", "watch", job_id, "--startup-kit", str(kit.root), "--study", settings.study]
             console.print(
@@ -108,7 +108,12 @@ def check_target(folder: RunFolder, job_id: str) -> None:
 
 
 def follow(
-    connection: "Connection", job_id: str, rounds: int | None, console: Console, folder: RunFolder | None
+    connection: "Connection",
+    job_id: str,
+    rounds: int | None,
+    console: Console,
+    folder: RunFolder | None,
+    batch_size: int | None = None,
 ) -> None:
     """Show the job's rounds until it has ended, and bring its run folder into `folder`.
 
@@ -124,7 +129,7 @@ def follow(
             said.add(text)
             console.print(text, highlight=False, soft_wrap=True)
 
-    with LiveTable(rounds, console) as table:
+    with LiveTable(rounds, console, batch_size) as table:
         while True:
             meta = connection.meta(job_id)
             state = status(meta)

@@ -2,9 +2,12 @@ import io
 
 import pytest
 from fake_run import fake_records
+from fake_xray_run import classification_records, write_pretext_run
 from rich.console import Console
 
-from fedward.reports.live import LiveTable, cells, plain_line, weight_bars
+from fedward.reports.live import LiveTable, plain_line, weight_bars
+from fedward.reports.live_columns import Row, cells, names, task_of_records
+from fedward.rounds.record import read_records
 
 
 def shown(records: list[dict], terminal: bool, rounds: int = 25) -> str:
@@ -49,9 +52,10 @@ def test_values_by_hand():
         "missing": {"c": "late"},
         "received": evaluation,
     }
-    assert cells(record, 25) == ["3/25", "2/3", "12.3 s", "1.2500", "0.2500", "0.750", "0.600"]
+    row = Row([record], 25, None)
+    assert cells("segmentation", row) == ["3/25", "2/3", "12.3 s", "1.2500", "0.2500", "0.750", "0.600"]
     assert weight_bars(record, ["a", "b", "c"]).plain == "█ ▃ - "
-    assert plain_line(record, 25).endswith("weights a=75.0% b=25.0%  without c")
+    assert plain_line(row).endswith("weights a=75.0% b=25.0%  without c")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -71,3 +75,36 @@ def test_negative_weights_of_a_strict_scheme_are_shown():
 
 def test_nothing_is_shown_for_a_run_without_rounds():
     assert shown([], terminal=False) == ""
+
+
+def test_classification_says_auc_and_the_time_left():
+    records = classification_records(rounds=3, planned=10, level=1.5)
+    assert task_of_records(records) == "classification"
+    values = dict(zip(names("classification"), cells("classification", Row(records, 10, 64)), strict=True))
+    assert values["AUC"] == f"{records[-1]['received']['quality']:.3f}"
+    assert values["left"] == "84 s"  # seven rounds of 12 s
+    lines = shown(records, terminal=False, rounds=10).splitlines()
+    assert all("  AUC 0." in line and "Dice" not in line for line in lines)
+    assert "AUC" in shown(records, terminal=True, rounds=10)
+
+
+def test_a_pretext_shows_what_its_features_do_and_images_a_second(tmp_path):
+    records = read_records(write_pretext_run(tmp_path / "byol", method="byol", rounds=6, planned=6) / "rounds.jsonl")
+    values = dict(zip(names("pretext"), cells("pretext", Row(records[:5], 6, 256)), strict=True))
+    details = records[4]["received"]["details"]
+    assert values["feature std"] == f"{details['features.std']:.4f}"
+    assert values["rank"] == f"{details['features.rank']:.1f}"
+    assert values["k-NN AUC"] == f"{details['knn.auc']:.3f}"
+    assert values["images/s"] == "90"  # 7 steps of 256 in 20 s
+    assert values["left"] == "12 s"
+    final = dict(zip(names("pretext"), cells("pretext", Row(records, 6, 256)), strict=True))
+    assert (final["round"], final["images/s"], final["left"]) == ("final", "–", "–")
+    lines = shown(records, terminal=False, rounds=6).splitlines()
+    assert "k-NN AUC –" in lines[1]  # the probe is not asked every round
+    assert "images/s –" in lines[1]  # without the batch size
+
+
+def test_a_site_with_less_than_a_batch_takes_all_its_images_a_step():
+    answers = {"a": {"samples": 10, "steps": 4, "train_seconds": 2.0}, "b": {"samples": 99, "steps": 1}}
+    record = {"kind": "training", "round": 1, "answers": answers}
+    assert dict(zip(names("pretext"), cells("pretext", Row([record], None, 64)), strict=True))["images/s"] == "20"

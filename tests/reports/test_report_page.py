@@ -1,64 +1,21 @@
 import json
 import re
 import shutil
-from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from fake_run import fake_test, write_fake_run
+from page_reader import page_of
 
 from fedward.cli import cli, run
 from fedward.errors import FedwardError
+from fedward.reports.formats import duration
 from fedward.reports.hospitals import hospital_rows, remarks, round_ranges
 from fedward.reports.overlays import save_overlays
-from fedward.reports.page import SECTIONS, duration, write_report
+from fedward.reports.page import write_report
 from fedward.reports.run_data import load_run
-
-
-class Page(HTMLParser):
-    """What a browser would see: tags, text, addresses and the cells of each section's tables."""
-
-    VOID = ("meta", "img", "link", "br")
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.text: dict[str, str] = {}
-        self.rows: dict[str, list[list[str]]] = {}
-        self.section = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        attributes = dict(attrs)
-        self.tags.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag in ("section", "header", "footer"):
-            self.section = attributes.get("id", tag)
-        if tag == "tr":
-            self.rows.setdefault(self.section, []).append([])
-        if tag in ("td", "th"):
-            self.rows[self.section][-1].append("")
-        self.addresses += [attributes[k] for k in ("src", "href", "srcset", "action", "data") if k in attributes]
-        assert not any(name.startswith("on") for name in attributes), "event handlers are scripts"
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag, f"unbalanced <{tag}>"
-
-    def handle_data(self, data):
-        self.text[self.section] = self.text.get(self.section, "") + data
-        if self.open and self.open[-1] in ("td", "th"):
-            self.rows[self.section][-1][-1] += data.strip()
-
-
-def page_of(root: Path) -> Page:
-    path = write_report(root)
-    assert path == root / "report.html"
-    return Page(path.read_text(encoding="utf-8"))
+from fedward.reports.segmentation_page import SECTIONS
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +43,9 @@ def test_the_page_loads_nothing_and_runs_nothing(page, finished):
 
 
 def test_all_sections_are_there_and_linked(page):
-    for name, _ in SECTIONS:
-        assert page.text[name].strip()
-        assert f"#{name}" in page.addresses
+    for section in SECTIONS:
+        assert page.text[section.id].strip()
+        assert f"#{section.id}" in page.addresses
     assert "NaN" not in str(page.text)
     assert "None" not in page.text["settings"]
 

@@ -1,10 +1,10 @@
 """Per-hospital figures of a run and what went wrong at each hospital, from the round records. Pure functions."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from fedward.reports.metrics import evaluation_iou, number
+from fedward.reports.metrics import evaluation_iou, images_per_second, number
 from fedward.reports.run_data import Run
 from fedward.rounds.record import Record, training_records
 
@@ -12,7 +12,8 @@ from fedward.rounds.record import Record, training_records
 @dataclass(frozen=True)
 class HospitalRow:
     """One hospital over the whole run. `start` is the received model, `end` its own model after training, both in the
-    last round that has them; counts are None where they are not known."""
+    last round that has them; counts are None where they are not known. `bytes` went from the hospital to the server,
+    `received` the other way; `speed` is in training images a second."""
 
     site: str
     institution: str
@@ -28,14 +29,19 @@ class HospitalRow:
     counted: int
     asked: int
     bytes: int
+    received: int
     train_seconds: float
+    speed: float | None
 
 
 @dataclass(frozen=True)
 class Measured:
+    """An evaluation; `details` by name, see `fedward.evaluation.Evaluation`."""
+
     cost: float | None = None
-    dice: float | None = None
+    quality: float | None = None
     iou: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,15 @@ def _row(run: Run, site: str) -> HospitalRow:
         counted=len(weights),
         asked=sum(site in (r.get("asked") or ()) for r in training),
         bytes=int(sum(number(a.get("bytes")) or 0 for a in answers)),
+        received=int(sum(number(a.get("sent")) or 0 for a in every)),
         train_seconds=sum(number(a.get("train_seconds")) or 0.0 for a in answers),
+        speed=images_per_second(answers, run.training.get("batch_size")),
     )
 
 
 def held(holds: dict[str, Any], what: str, use: str | None = None) -> int | None:
-    """A count of a site in partition.json: `what` is patients, slices or slices_with_tumour, `use` train or
-    validation, both together where it is None. None where the file does not say."""
+    """A count of a site in partition.json: `what` is patients, images, slices or slices_with_tumour, `use`
+    train or validation, both together where it is None. None where the file does not say."""
     counts = holds.get(what)
     if not isinstance(counts, dict):
         return None
@@ -95,7 +103,13 @@ def held(holds: dict[str, Any], what: str, use: str | None = None) -> int | None
 def _measured(evaluation: dict[str, Any] | None) -> Measured:
     if not evaluation:
         return Measured()
-    return Measured(number(evaluation.get("cost")), number(evaluation.get("quality")), evaluation_iou(evaluation))
+    details = evaluation.get("details")
+    return Measured(
+        cost=number(evaluation.get("cost")),
+        quality=number(evaluation.get("quality")),
+        iou=evaluation_iou(evaluation),
+        details=details if isinstance(details, dict) else {},
+    )
 
 
 def remarks(records: Iterable[Record], partition_warnings: Iterable[str] = ()) -> list[Remark]:

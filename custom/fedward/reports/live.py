@@ -1,7 +1,6 @@
 """The rounds of a run on the terminal, as they finish: a live table, or plain lines where output is no terminal."""
 
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -9,25 +8,26 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fedward.reports.metrics import evaluation_iou, mean_loss, number
+from fedward.reports.live_columns import Row, cells, names, task_of_records
+from fedward.reports.metrics import number
 from fedward.rounds.record import Record
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-COLUMNS = ("round", "sites", "time", "loss", "cost", "Dice", "IoU")
 OTHER_LINES = 8  # headings, rules and the note around the rounds and hospitals
 
 
 class LiveTable:
     """Shows each record that `add` is given; used as a context manager.
 
-    `rounds` is None where their number is not known. Cost, Dice and IoU are those of the model the round received, so
-    the last global model has a line of its own. On a terminal the latest rounds that fit are redrawn, with each
-    hospital's last weight below; the whole table is left behind at the end. Elsewhere (a pipe, a log) every record is
-    one plain line.
+    `rounds` is None where their number is not known; images per second need the `batch_size`. Cost, Dice, AUC and the
+    like are those of the model the round received, so the last global model has a line of its own. On a terminal the
+    latest rounds that fit are redrawn, with each hospital's last weight below; the whole table is left behind at the
+    end. Elsewhere (a pipe, a log) every record is one plain line.
     """
 
-    def __init__(self, rounds: int | None, console: Console | None = None):
+    def __init__(self, rounds: int | None, console: Console | None = None, batch_size: int | None = None):
         self.rounds = rounds
+        self.batch_size = batch_size
         self.console = console or Console()
         self.records: list[Record] = []
         self._live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
@@ -43,7 +43,7 @@ class LiveTable:
         if self.console.is_terminal:
             self._live.update(self._table(fitting=True), refresh=True)
         else:
-            self.console.print(plain_line(record, self.rounds), soft_wrap=True, highlight=False, markup=False)
+            self.console.print(plain_line(self._row(len(self.records))), soft_wrap=True, highlight=False, markup=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -58,37 +58,24 @@ class LiveTable:
         sites = sorted({site for record in self.records for site in record.get("weights") or {}})
         room = max(self.console.height - len(sites) - OTHER_LINES, 3) if fitting else len(self.records)
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        for name in COLUMNS:
+        task = task_of_records(self.records)
+        for name in names(task):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("weights", no_wrap=True)
-        for record in self.records[-room:]:
-            table.add_row(*cells(record, self.rounds), weight_bars(record, sites))
+        for done in range(max(len(self.records) - room, 0) + 1, len(self.records) + 1):
+            table.add_row(*cells(task, self._row(done)), weight_bars(self.records[done - 1], sites))
         last = next((r for r in reversed(self.records) if r.get("weights")), None)
         return Group(table, *([_weights_table(last, sites)] if last else []))
 
-
-def cells(record: Record, rounds: int | None) -> list[str]:
-    """The row of a record, without the weights: one text for each of COLUMNS."""
-    received: dict[str, Any] = record.get("received") or {}
-    training = record["kind"] == "training"
-    counted = len(record.get("weights") or {}) if training else len(record["answers"])
-    asked = len(record.get("asked") or ()) or counted
-    return [
-        (f"{record['round']}/{rounds}" if rounds else str(record["round"])) if training else "final",
-        f"{counted}/{asked}",
-        _text(number(record.get("seconds")), "{:.1f} s"),
-        _text(mean_loss(record) if training else None, "{:.4f}"),
-        _text(number(received.get("cost")), "{:.4f}"),
-        _text(number(received.get("quality")), "{:.3f}"),
-        _text(evaluation_iou(received), "{:.3f}"),
-    ]
+    def _row(self, done: int) -> Row:
+        return Row(self.records[:done], self.rounds, self.batch_size)
 
 
-def plain_line(record: Record, rounds: int | None) -> str:
+def plain_line(row: Row) -> str:
     """A record as one line for a log."""
-    values = dict(zip(COLUMNS, cells(record, rounds), strict=True))
+    record, task = row.record, task_of_records(row.records)
     weights = " ".join(f"{site}={100 * w:.1f}%" for site, w in sorted((record.get("weights") or {}).items()))
-    line = "  ".join(f"{name} {value}" for name, value in values.items())
+    line = "  ".join(f"{name} {value}" for name, value in zip(names(task), cells(task, row), strict=True))
     left_out = [*(record.get("refused") or {}), *(record.get("missing") or {})]
     return line + (f"  weights {weights}" if weights else "") + (f"  without {' '.join(left_out)}" if left_out else "")
 
@@ -118,7 +105,3 @@ def _weights_table(record: Record, sites: list[str]) -> Table:
         why = "refused" if site in (record.get("refused") or {}) else "no answer"
         table.add_row(Text(site), bar, why if weight is None else f"{100 * weight:.1f} %")
     return table
-
-
-def _text(value: float | None, style: str) -> str:
-    return "–" if value is None else style.format(value)

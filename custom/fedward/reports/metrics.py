@@ -120,11 +120,38 @@ def bytes_received(records: Iterable[Record]) -> int:
     return int(sum(number(a.get("bytes")) or 0 for a in answers))
 
 
+def bytes_sent(records: Iterable[Record]) -> int:
+    """Bytes of parameters that the server sent out, all sites and rounds."""
+    return int(sum(number(a.get("sent")) or 0 for r in records for a in r["answers"].values()))
+
+
+def images_per_second(answers: Iterable[Mapping[str, Any]], batch_size: Any) -> float | None:
+    """Training images a site took a second over its answers; None where the batch size or the times are not known.
+
+    A step takes a batch, or all images of a site that has fewer: exact for a pretext, whose batches have one size.
+    """
+    size = number(batch_size)
+    known = [
+        (steps * min(size, samples), seconds)
+        for a in answers
+        if size and (steps := number(a.get("steps"))) and (samples := number(a.get("samples")))
+        if (seconds := number(a.get("train_seconds")))
+    ]
+    seconds = sum(s for _, s in known)
+    return sum(n for n, _ in known) / seconds if seconds > 0 else None
+
+
 def mean_loss(record: Record) -> float | None:
     """Training loss of a round: the sites' mean losses, weighted by their training images."""
     pairs = [(number(a.get("loss")), number(a.get("samples")) or 0.0) for a in record["answers"].values()]
     known = [(loss, n) for loss, n in pairs if loss is not None and n > 0]
     return sum(loss * n for loss, n in known) / sum(n for _, n in known) if known else None
+
+
+def detail(evaluation: Mapping[str, Any] | None, name: str) -> float | None:
+    """A detail of an evaluation by name; None where it has none of that name."""
+    details = (evaluation or {}).get("details")
+    return number(details.get(name)) if isinstance(details, dict) else None
 
 
 def evaluation_iou(evaluation: Mapping[str, Any] | None) -> float | None:

@@ -1,6 +1,5 @@
 """One self-contained HTML page about a run, whatever state the run is in."""
 
-from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,33 +8,16 @@ from rich.filesize import decimal
 
 from fedward import __version__
 from fedward.errors import FedwardError
-from fedward.reports import charts, template
+from fedward.reports import charts, formats, template
+from fedward.reports.formats import duration, plain
 from fedward.reports.hospitals import hospital_rows, remarks, round_ranges
-from fedward.reports.metrics import (
-    DEFINITIONS,
-    FinalMetrics,
-    best_validation,
-    bytes_received,
-    final_metrics,
-    institutions,
-    number,
-    patient_dice,
-)
-from fedward.reports.overlays import PREDICTION, TRUTH, read_overlays
+from fedward.reports.metrics import number
 from fedward.reports.run_data import Run, load_run
-from fedward.rounds.record import global_curve, training_records
+from fedward.reports.task_page import task_page
+from fedward.rounds.record import training_records
 from fedward.rounds.run_folder import write_bytes
 
 STATES = ("finished", "running", "interrupted", "failed")
-SECTIONS = [
-    ("results", "Final result"),
-    ("overlays", "Test images"),
-    ("curves", "Curves"),
-    ("weights", "Weights"),
-    ("hospitals", "Hospitals"),
-    ("remarks", "Warnings"),
-    ("settings", "Settings"),
-]
 
 
 def write_report(run_root: Path | str, sites_folder: Path | str | None = None) -> Path:
@@ -59,72 +41,55 @@ def write_report(run_root: Path | str, sites_folder: Path | str | None = None) -
 
 def render(run: Run) -> str:
     """The page as text. Everything that comes from files is escaped."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import DictLoader, Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    task = task_page(run)
+    templates = {"page": template.PAGE, **template.COMMON, **task.templates}
+    environment = Environment(
+        loader=DictLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
     filters: dict[str, Callable[..., str]] = {
-        "show": show,
-        "percent": lambda v: "–" if v is None else f"{100 * v:.1f} %",
+        "show": formats.show,
+        "percent": formats.percent,
+        "thousands": formats.thousands,
+        "finding": formats.finding_name,
         "size": decimal,
         "duration": duration,
         "ranges": round_ranges,
     }
     environment.filters.update(filters)
-    return environment.from_string(template.PAGE).render(_content(run))
-
-
-def _content(run: Run) -> dict[str, Any]:
-    models = (run.test or {}).get("models") or {}
-    results = [(name, final_metrics(models[name])) for name in sorted(models)]
-    chosen = models.get("best") or next(iter(models.values()), None)
     training = training_records(run.records)
     weighted = [r for r in training if r.get("weights")]
-    validated = best_validation(run.records)
-    best = validated[0] if run.best_round is None and validated and run.method != "local" else run.best_round
-    curve = global_curve(run.records)
-    last = curve[-1][1] if curve else {}
     state = str(run.info.get("state"))
-    sites = run.partition.get("sites") or {}
-    dice = patient_dice(chosen) if chosen else {}
-    pictures = read_overlays(run.folder.root / "overlays")
-    return {
+    common: dict[str, Any] = {
         "run": run,
         "style": template.STYLE,
         "version": __version__,
-        "sections": SECTIONS,
+        "sections": task.sections,
         "state": state if state in STATES else "running",
-        "subtitle": subtitle(run),
+        "subtitle": subtitle(run, task.about),
         "problem": problem(run),
-        "headline": headline(run, dict(results)),
-        "tiles": tiles(run, dict(results)),
-        "results": [{"name": name, "m": metrics} for name, metrics in results],
-        "definitions": DEFINITIONS,
-        "dots": charts.patient_dots(dice, institutions(chosen)) if chosen and dice else "",
-        "dots_model": "best" if "best" in models else next(iter(models), ""),
-        "test_patients": len(dice),
-        "overlays": [(label, "data:image/png;base64," + b64encode(data).decode()) for label, data in pictures],
-        "truth": TRUTH,
-        "prediction": PREDICTION,
-        "curves": charts.curves(run.records, best, run.rounds) if run.records else "",
-        "validation_patients": show(last.get("patients")),
-        "validation_images": show(last.get("images")),
+        "headline": task.headline,
+        "tiles": task.tiles,
         "weights": charts.weight_map(training, run.sites, run.rounds) if weighted else "",
-        "shares": charts.last_shares(weighted[-1], run.sites) if weighted else "",
+        "shares": charts.last_shares(weighted[-1], run.sites, task.quality) if weighted else "",
         "hospitals": hospital_rows(run),
-        "holdings": charts.holdings(sites, held_for_test(run)) if sites else "",
         "remarks": remarks(run.records, run.partition.get("warnings") or ()),
         "settings": settings_groups(run),
     }
+    return environment.get_template("page").render(common | task.values)
 
 
-def subtitle(run: Run) -> str:
-    """Mode, scheme, sites, rounds and times in one line."""
+def subtitle(run: Run, about: list[str]) -> str:
+    """Mode, scheme, what the task says `about` it, sites, rounds and times in one line."""
     info = run.info
     what = {"central": "centralised training", "local": "each hospital alone"}.get(
         run.method, f"federated training, {run.method}"
     )
-    parts = [what, str(run.partition.get("data_set") or (run.test or {}).get("data_set") or "")]
-    parts += [f"{len(run.sites)} hospitals" if run.sites else "", f"{run.rounds_done} of {run.rounds} rounds"]
+    if run.federated and len(run.sites) == 1:
+        what = f"training at {run.sites[0]} alone"
+    parts = [what, *about, str(run.partition.get("data_set") or (run.test or {}).get("data_set") or "")]
+    parts += [f"{len(run.sites)} hospitals" if len(run.sites) > 1 else "", f"{run.rounds_done} of {run.rounds} rounds"]
     parts += [str(info.get("started") or "")[:16].replace("T", " "), duration(number(info.get("seconds")))]
     return " · ".join(part for part in parts if part and part != "–")
 
@@ -146,55 +111,8 @@ def problem(run: Run) -> str:
     return f"The run had not ended when this page was written. {done}"
 
 
-def headline(run: Run, results: dict[str, FinalMetrics]) -> str:
-    """The one sentence to take away, with the number of patients it rests on."""
-    chosen = results.get("best") or next(iter(results.values()), None)
-    if chosen and chosen.dice is not None:
-        which = f"the model of round {show(chosen.round)} reaches"
-        if run.method == "local":
-            which = "the hospitals' own models reach on average"
-        return (
-            f"On {chosen.patients} test patients no hospital trained on, {which} "
-            f"a pooled tumour Dice of {show(chosen.dice)} and an IoU of {show(chosen.iou)}."
-        )
-    best = best_validation(run.records)
-    if best:
-        evaluation = next(e for done, e in global_curve(run.records) if done == best[0])
-        return (
-            f"Not tested yet. On {show(evaluation.get('patients'))} validation patients the model of round {best[0]} "
-            f"reaches a pooled tumour Dice of {show(best[1])}."
-        )
-    return "No model has been measured yet."
-
-
-def tiles(run: Run, results: dict[str, FinalMetrics]) -> list[tuple[str, str]]:
-    """(value, what it is) of the figures on top."""
-    chosen = results.get("best") or next(iter(results.values()), None)
-    best = best_validation(run.records)
-    rows: list[tuple[str, str]] = []
-    if chosen:
-        n = f"{chosen.patients} test patients"
-        rows += [(show(chosen.dice), f"pooled Dice, {n}"), (show(chosen.iou), f"pooled IoU, {n}")]
-        rows += [(show(chosen.mean), f"mean patient Dice, {n}"), (show(chosen.median), f"median patient Dice, {n}")]
-        if chosen.worst:
-            rows.append((show(chosen.worst[1]), f"worst hospital: {chosen.worst[0]}, {chosen.worst[2]} patients"))
-    elif best:
-        rows.append((show(best[1]), f"pooled validation Dice, round {best[0]}"))
-    if run.federated and run.rounds_done:
-        rows.append((decimal(bytes_received(run.records)), "of updates reached the server"))
-    return rows
-
-
-def held_for_test(run: Run) -> int:
-    """Test patients, from the partition or else from the test result."""
-    test = run.partition.get("test")
-    count = number(test.get("patients")) if isinstance(test, dict) else None
-    models = (run.test or {}).get("models") or {}
-    return int(count) if count is not None else max((len(m["per_patient"]) for m in models.values()), default=0)
-
-
 def settings_groups(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
-    """[(title, [(name, value)])]: the run, each nested part of the settings, versions and machine."""
+    """[(title, [(name, value)])]: the run, each nested part of the settings, where its weights began, and on what."""
     about = ("mode", "environment", "scheme", "seed", "started", "ended", "optimizer_steps")
     groups = {"run": {key: run.info.get(key) for key in about if run.info.get(key) not in (None, "")}}
     for key, value in run.settings.items():
@@ -203,7 +121,7 @@ def settings_groups(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
         elif key not in ("name", "sites", "seed"):
             groups["run"][key] = value
     groups["partition"] = {**(run.partition.get("settings") or {}), "seed": run.partition.get("seed")}
-    for key in ("versions", "machine"):
+    for key in ("starting_weights", "versions", "machine"):
         if isinstance(run.info.get(key), dict):
             groups[key] = run.info[key]
     rows = {
@@ -211,30 +129,3 @@ def settings_groups(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
         for title, g in groups.items()
     }
     return [(title.replace("_", " "), values) for title, values in rows.items() if values]
-
-
-def plain(value: Any) -> str:
-    """A setting as text: nested values on one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {plain(v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(plain(v) for v in value)
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-
-
-def show(value: Any) -> str:
-    """A count as it is, a fraction with three digits, nothing as a dash."""
-    known = number(value)
-    if known is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{known:.3f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as people say them: 42 s, 12 min, 3 h 5 min."""
-    if seconds is None:
-        return "–"
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

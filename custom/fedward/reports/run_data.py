@@ -6,6 +6,8 @@ from typing import Any
 
 from fedward.errors import FedwardError
 from fedward.evaluation import Evaluation, pool
+from fedward.networks.registry import SEGMENTATION, TASKS
+from fedward.reports.metrics import best_validation
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, existing_run, read_json
 
@@ -41,6 +43,23 @@ class Run:
         """The round of the best model, as the run chose it; None for hospitals that each chose their own."""
         chosen = self.info.get("best_round")
         return chosen if isinstance(chosen, int) and self.method != "local" else None
+
+    @property
+    def shown_best(self) -> int | None:
+        """The round of the best model that charts mark: as chosen, or else the best on validation so far."""
+        validated = best_validation(self.records)
+        return validated[0] if self.best_round is None and validated and self.method != "local" else self.best_round
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The training settings; empty where there are none."""
+        found = self.settings.get("training")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def task(self) -> str:
+        """Segmentation, classification or "pretext": it follows from the network; the first where none is named."""
+        return TASKS.get(str(self.training.get("network")), SEGMENTATION)
 
     @property
     def rounds(self) -> int:

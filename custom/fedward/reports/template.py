@@ -1,4 +1,7 @@
-"""The HTML of a report: a Jinja template and its style. It loads nothing and has no script; its policy forbids both."""
+"""The HTML of a report: the page, its style and the sections of every task, as Jinja templates.
+
+It loads nothing and has no script; its policy forbids both.
+"""
 
 STYLE = """
 :root { --ink: #1c2530; --soft: #5b6875; --line: #dfe5ea; --tint: #f5f7f9; --accent: #0072b2; }
@@ -46,6 +49,8 @@ figcaption { padding-top: 4px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 3px 16px; margin: 6px 0; font-size: 13.5px; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 4px 0 10px; }
+.scale { display: inline-block; width: 120px; height: 11px; border-radius: 2px; vertical-align: -1px; margin: 0 3px; }
+pre { background: var(--tint); border-radius: 6px; padding: 10px 14px; overflow-x: auto; font-size: 13.5px; }
 footer { margin-top: 48px; padding-top: 14px; padding-bottom: 36px; }
 @media print { nav { display: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
 """
@@ -63,7 +68,7 @@ PAGE = """<!DOCTYPE html>
 <header>
 <h1>{{ run.name }} <span class="state {{ state }}">{{ state }}</span></h1>
 <div class="soft">{{ subtitle }}</div>
-<nav>{% for id, title in sections %}<a href="#{{ id }}">{{ title }}</a>{% endfor %}</nav>
+<nav>{% for part in sections %}<a href="#{{ part.id }}">{{ part.title }}</a>{% endfor %}</nav>
 </header>
 <main>
 {% if problem %}<div class="box {{ state }}" id="problem">{{ problem }}</div>{% endif %}
@@ -74,94 +79,41 @@ PAGE = """<!DOCTYPE html>
 {% endfor %}</div>
 </section>
 
-<section id="results"><h2>Final result</h2>
-{% if results %}
-<div class="wide"><table>
-<thead><tr><th class="left">model</th><th>round</th><th>pooled IoU</th><th>pooled Dice</th>
-<th>mean patient Dice</th><th>median patient Dice</th><th>worst hospital</th>
-<th>patients</th><th>images</th></tr></thead>
-<tbody>{% for row in results %}<tr><th>{{ row.name }}</th><td>{{ row.m.round|show }}</td><td>{{ row.m.iou|show }}</td>
-<td>{{ row.m.dice|show }}</td><td>{{ row.m.mean|show }}</td><td>{{ row.m.median|show }}</td>
-<td>{% if row.m.worst %}{{ row.m.worst[1]|show }} ({{ row.m.worst[0] }}, n = {{ row.m.worst[2] }}){% else %}–{% endif %}
-</td><td>{{ row.m.patients }}</td><td>{{ row.m.images }}</td></tr>{% endfor %}</tbody>
-<caption>Test patients, who are in no hospital. “best” was chosen on the validation patients alone.</caption>
-</table></div>
-{% if dots %}<figure><img src="{{ dots }}" alt="Volume Dice of each test patient, by institution">
-<figcaption>Every dot is one of {{ test_patients }} test patients ({{ dots_model }} model); the bars are the means.
-</figcaption></figure>{% endif %}
-{% else %}<p>This run has no test result yet (no test.json).</p>{% endif %}
-<h3>What the numbers mean</h3>
-<dl id="definitions">{% for name, meaning in definitions.items() %}<dt>{{ name }}</dt>
-<dd>{{ meaning }}</dd>{% endfor %}</dl>
+{% for part in sections %}
+<section id="{{ part.id }}"><h2>{{ part.heading }}</h2>
+{% include part.id %}
 </section>
 
-<section id="overlays"><h2>Test images</h2>
-{% if overlays %}
-<p class="soft">Left the FLAIR image, right the outlines:<span class="key" style="background:rgb{{ truth }}"></span>true
-tumour<span class="key" style="background:rgb{{ prediction }}"></span>prediction<span class="key"
-style="background:#fff;border:1px solid #999"></span>both.</p>
-<div class="grid">{% for label, source in overlays %}<figure><img src="{{ source }}" alt="{{ label }}">
-<figcaption>{{ label }}</figcaption></figure>
-{% endfor %}</div>
-{% else %}<p>No pictures of test patients were saved with this run.</p>{% endif %}
-</section>
+{% endfor %}
+</main>
+<footer class="soft">Written by fedward {{ version }}. This file is complete in itself: it loads nothing.</footer>
+</body>
+</html>
+"""
 
-<section id="curves"><h2>Curves</h2>
-{% if curves %}<figure><img src="{{ curves }}" alt="Training loss, validation cost, Dice and IoU over the rounds">
-<figcaption>Round 0 is the model before training. Dice and IoU are pooled over the
-{{ validation_patients }} validation patients ({{ validation_images }} images) of all hospitals.</figcaption></figure>
-{% else %}<p>No round has finished yet.</p>{% endif %}
-</section>
-
-<section id="weights"><h2>Weights</h2>
+# What every task has
+WEIGHTS = """\
 {% if weights %}<figure><img src="{{ weights }}" alt="Weight of each hospital in each round">
 <figcaption>× result refused, – no result in time; neither counts in that round.</figcaption></figure>
 {% if shares %}<h3>What the last weights are made of</h3>
 <figure><img src="{{ shares }}" alt="Shares and weights of the last round"></figure>{% endif %}
 {% else %}<p>{% if run.federated %}No model was averaged yet.{% else %}Nothing was averaged in this run.{% endif %}</p>
 {% endif %}
-</section>
+"""
 
-<section id="hospitals"><h2>Hospitals</h2>
-{% if hospitals %}
-<div class="wide"><table>
-<thead><tr><th></th><th></th><th class="group" colspan="2">patients</th><th class="group" colspan="2">images</th>
-<th class="group" colspan="3">received model</th><th class="group" colspan="3">own model after training</th>
-<th class="group" colspan="2">counted</th><th></th><th></th></tr>
-<tr><th class="left">hospital</th><th class="left">from</th><th>train</th><th>val.</th>
-<th>train</th><th>val.</th><th>cost</th><th>Dice</th><th>IoU</th><th>cost</th><th>Dice</th><th>IoU</th>
-<th>last weight</th><th>rounds</th><th>sent</th><th>trained</th></tr></thead>
-<tbody>{% for h in hospitals %}<tr><th>{{ h.site }}</th><td class="left">{{ h.institution }}</td><td>{{ h.train|show }}
-</td><td>{{ h.validation|show }}</td><td>{{ h.samples|show }}</td><td>{{ h.validation_images|show }}</td>
-<td>{{ h.start.cost|show }}</td><td>{{ h.start.dice|show }}</td><td>{{ h.start.iou|show }}</td>
-<td>{{ h.end.cost|show }}</td><td>{{ h.end.dice|show }}</td><td>{{ h.end.iou|show }}</td>
-<td>{{ h.weight|percent }}</td><td>{{ h.counted if run.federated else h.answered }} of {{ h.asked }}</td>
-<td>{% if run.federated %}{{ h.bytes|size }}{% else %}–{% endif %}</td>
-<td>{{ h.train_seconds|duration }}</td></tr>{% endfor %}</tbody>
-<caption>Costs, Dice and IoU on the hospital's own validation images, in the last round that has them; a hospital with
-one patient has none. “rounds”: those whose average holds its model, of those it was asked in.</caption>
-</table></div>
-{% else %}<p>No hospital is known yet.</p>{% endif %}
-{% if holdings %}<h3>Who holds what</h3>
-<figure><img src="{{ holdings }}" alt="Patients and slices of each hospital"></figure>{% endif %}
-</section>
-
-<section id="remarks"><h2>Warnings, refusals and missing results</h2>
+REMARKS = """\
 {% if remarks %}<div class="wide"><table><thead><tr><th class="left">what</th><th class="left">hospital</th>
 <th class="left">rounds</th><th class="left">why</th></tr></thead>
 <tbody>{% for r in remarks %}<tr><th>{{ r.kind }}</th><td class="left">{{ r.site or "–" }}</td>
 <td class="left">{{ r.rounds|ranges or "–" }}</td>
 <td class="text">{{ r.message }}</td></tr>{% endfor %}</tbody></table></div>
 {% else %}<p>None.</p>{% endif %}
-</section>
+"""
 
-<section id="settings"><h2>Settings and versions</h2>
+SETTINGS = """\
 <div class="columns">{% for title, rows in settings %}<div><h3>{{ title }}</h3>
 <dl>{% for name, value in rows %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl></div>
 {% endfor %}</div>
-</section>
-</main>
-<footer class="soft">Written by fedward {{ version }}. This file is complete in itself: it loads nothing.</footer>
-</body>
-</html>
 """
+
+COMMON = {"weights": WEIGHTS, "remarks": REMARKS, "settings": SETTINGS}
