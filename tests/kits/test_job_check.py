@@ -2,11 +2,13 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from job_files import CLIENT, META, NETWORK, SERVER, as_bytes, job, replaced
 
+from fedward import cxr_pretraining
 from fedward.errors import UsageError
 from fedward.kits.job_app import check_app, read_app
 from fedward.kits.job_check import check_job, check_meta, check_server, check_site, refusals
@@ -189,6 +191,16 @@ def test_a_site_takes_its_own_studies_and_data_and_names_no_folder(tmp_path):
         with pytest.raises(UsageError, match=message) as caught:
             check_site(settings, site, config)
         assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_site_needs_the_images_of_a_probe_too(tmp_path):
+    pretext = replace(cxr_pretraining.SETTINGS.pretext, probe_data_set="chestxray14")
+    settings = replace(cxr_pretraining.SETTINGS, pretext=pretext)
+    images = {"image_folder": tmp_path}
+    with pytest.raises(UsageError, match=r"coordinator has no data set 'chestxray14' \(it has: image_folder\)"):
+        check_site(settings, "coordinator", SiteConfig("f", data_sets=images))
+    check_site(settings, "coordinator", SiteConfig("f", data_sets={**images, "chestxray14": tmp_path}))
+    check_site(cxr_pretraining.SETTINGS, "coordinator", SiteConfig("f", data_sets=images))
 
 
 def test_an_extracted_app_holds_its_files_alone(tmp_path):

@@ -92,9 +92,15 @@ def test_what_flare_says_of_a_project_file_reaches_the_user(tmp_path):
         kits_folder(tmp_path / "network")
 
 
+def partition(folder, data_set):
+    """A folder of sites, as far as filling in reads it."""
+    (folder / "hospital-01").mkdir(parents=True)
+    write_json(folder / "partition.json", {"data_set": data_set, "sites": {"hospital-01": {}}})
+    return folder
+
+
 def test_sites_are_filled_in_once_and_keep_later_edits(kits, tmp_path):
-    sites = tmp_path / "sites"
-    (sites / "hospital-01").mkdir(parents=True)
+    sites = partition(tmp_path / "sites", "lgg")
     fill_in(kits, sites, ["hospital-01"], tmp_path, 1)
     path = kits / "hospital-01" / "local" / "fedward.yml"
     config = read_site_config(path, "hospital-01")
@@ -104,7 +110,26 @@ def test_sites_are_filled_in_once_and_keep_later_edits(kits, tmp_path):
     fill_in(kits, sites, ["hospital-01"], tmp_path, 1)
     assert read_site_config(path, "hospital-01").min_patients == 7
     with pytest.raises(UsageError, match="give the same --sites, or make another network"):
-        fill_in(kits, tmp_path / "others", ["hospital-01"], tmp_path, 1)
+        fill_in(kits, partition(tmp_path / "others", "lgg"), ["hospital-01"], tmp_path, 1)
+    with pytest.raises(FedwardError, match=r"it has no partition\.json"):
+        fill_in(kits, tmp_path / "nothing", ["hospital-01"], tmp_path, 1)
+
+
+def test_kits_are_filled_in_with_what_the_partition_holds(kits, tmp_path):
+    sites = partition(tmp_path / "sites", "chestxray14")
+    (sites / "server").mkdir()
+    (sites / "probe").mkdir()
+    (sites / "probe" / "chexpert").symlink_to(tmp_path)
+    digest = "0f" * 32
+    write_json(sites / "weights.json", {"encoder": {"file": "weights/encoder.safetensors", "sha256": digest}})
+    for _ in range(2):
+        fill_in(kits, sites, ["hospital-01"], tmp_path, 1)
+    hospital = read_site_config(kits / "hospital-01" / "local" / "fedward.yml", "hospital-01")
+    assert hospital.data_sets == {"chestxray14": sites / "hospital-01", "chexpert": tmp_path}
+    server = read_site_config(kits / "localhost" / "local" / "fedward.yml", "server")
+    assert server.validation == {"chestxray14": sites / "server"}
+    weights = server.registered_weights("encoder")
+    assert (weights.file, weights.sha256) == (sites / "weights" / "encoder.safetensors", digest)
 
 
 def test_a_taken_port_is_named(kits):

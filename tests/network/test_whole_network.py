@@ -110,7 +110,7 @@ def test_stop_ends_exactly_what_start_started(network, tmp_path):
 
     sites = tmp_path / "sites"
     sites.mkdir()
-    for name in ("hospital-01", "hospital-02"):
+    for name in ("hospital-01", "hospital-02", "partition.json"):
         os.symlink(network.sites / name, sites / name)
     other = Network(tmp_path / "net", sites)
     before = set(network.processes().values())

@@ -70,7 +70,9 @@ def test_a_kit_is_complete_and_leaves_no_defaults_beside(kits, name):
     assert "check-kit --starting" in (kits / name / "startup" / "start.sh").read_text()
     for path in local.iterdir():
         assert "$" + "{" not in path.read_text() or path.suffix in (".sh", ".yaml"), f"{path} has an unfilled place"
-    read_site_config(local / "fedward.yml", name)
+    config = read_site_config(local / "fedward.yml", name)
+    usual = {"coordinator": {"image_folder": Path("/data/images")}, SERVER: {}}.get(name, {"lgg": Path("/data/lgg")})
+    assert config.data_sets == usual
 
 
 @pytest.mark.parametrize("name", [SERVER, *SITES])

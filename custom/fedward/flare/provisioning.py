@@ -24,6 +24,14 @@ from fedward.kits.templates import deep_merge
 from fedward.rounds.run_folder import read_json, write_bytes, write_json
 
 COORDINATOR = "coordinator"
+# What stands in fedward.yml before anybody has filled it in; a site removes the # of what else it has
+HOSPITAL_DATA = """\
+  lgg: /data/lgg
+  # chestxray14: /data/chestxray14
+  # chexpert: /data/chexpert"""
+COORDINATOR_DATA = """\
+  image_folder: /data/images
+  # chestxray14: /data/chestxray14   # labelled images, for the probe of a pretraining"""
 
 
 class KitBuilder(Builder):
@@ -95,6 +103,7 @@ def _complete(participant: Participant, local: Path, startup: Path, facts: dict[
         "fed_learn_port": facts["server"]["port"],
         "admin_port": facts["server"]["admin_port"],
         "fedward_version": facts["fedward"],
+        "data_sets": COORDINATOR_DATA if participant.name == COORDINATOR else HOSPITAL_DATA,
         "studies": json.dumps(
             sorted(name for name, study in facts["studies"].items() if participant.name in study["sites"])
         ),

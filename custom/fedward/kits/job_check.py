@@ -102,11 +102,15 @@ def check_site(settings: RunSettings, site: str, config: SiteConfig) -> None:
             f"study {settings.study!r} is not approved at {site} (approved there: {_listed(config.studies)}): "
             f"leave {site} out, or ask it to add the study to its fedward.yml"
         )
-    folder = config.data_sets.get(settings.data_set)
-    if folder is None:
-        raise UsageError(f"{site} has no data set {settings.data_set!r} (it has: {_listed(sorted(config.data_sets))})")
-    if not folder.is_dir():
-        raise UsageError(f"the folder of data set {settings.data_set!r} is missing at {site}: ask its data manager")
+    probe = settings.pretext.probe_data_set if settings.pretext else None
+    for name in (settings.data_set, probe):
+        if name is None:
+            continue
+        folder = config.data_sets.get(name)
+        if folder is None:
+            raise UsageError(f"{site} has no data set {name!r} (it has: {_listed(sorted(config.data_sets))})")
+        if not folder.is_dir():
+            raise UsageError(f"the folder of data set {name!r} is missing at {site}: ask its data manager")
 
 
 def refusals(deployment: Iterable[str]) -> dict[str, str]:

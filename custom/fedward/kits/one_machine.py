@@ -23,11 +23,11 @@ import yaml
 from fedward.errors import FedwardError, UsageError
 from fedward.kits.kit import open_kit
 from fedward.rounds.run_folder import read_json, write_bytes, write_json
-from fedward.simulation import CACHE, SERVER_SITE
+from fedward.simulation import CACHE, registered_weights, server_validation, site_data_sets
 
 PROJECT = Path(__file__).parents[1] / "one_machine.yml"  # that of provisioning/
 LEAD, ADMIN = "lead", "project_admin"
-TEMPLATE_DATA = "/data/lgg"  # what the kits' fedward.yml says before anybody fills it in
+TEMPLATE_DATA = {"/data/lgg", "/data/images"}  # what the kits' fedward.yml says before anybody fills it in
 STOP_SECONDS = 10.0
 TAIL = 12
 OURS = {"phantoms", "sites", "workspace", "project.yml", "processes.json", "runs", LEAD, ADMIN, ".nvflare"}
@@ -103,15 +103,16 @@ def fill_in(kits: Path, sites_folder: Path, hospitals: Iterable[str], network: P
     environment = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH\n"
     for name in hospitals:
         template = yaml.safe_load((kits / name / "local" / "fedward.yml").read_text(encoding="utf-8"))
-        if template["data_sets"]["lgg"] == str(root / name):
+        wanted = {data_set: str(folder) for data_set, folder in site_data_sets(root, name).items()}
+        if wanted.items() <= template["data_sets"].items():
             continue
-        if template["data_sets"]["lgg"] != TEMPLATE_DATA:
+        if others := sorted(set(template["data_sets"].values()) - TEMPLATE_DATA):
             raise UsageError(
-                f"{name} of {network} has its images in {template['data_sets']['lgg']}, not in {root / name}: "
+                f"{name} of {network} has its images in {others[0]}, not in {root / name}: "
                 "give the same --sites, or make another network"
             )
         own = {
-            "data_sets": {"lgg": str(root / name)},
+            "data_sets": wanted,
             "cache": str(root / CACHE),
             "device": "auto",
             "threads": threads,
@@ -124,8 +125,10 @@ def fill_in(kits: Path, sites_folder: Path, hospitals: Iterable[str], network: P
     if str(network.resolve() / "runs") in (server_kit(kits) / "local" / "fedward.yml").read_text(encoding="utf-8"):
         return
     server: dict[str, Any] = {"runs": str(network.resolve() / "runs"), "threads": threads}
-    if (root / SERVER_SITE).is_dir():
-        server["validation"] = {"lgg": str(root / SERVER_SITE)}
+    if validation := server_validation(root):
+        server["validation"] = {data_set: str(folder) for data_set, folder in validation.items()}
+    if weights := registered_weights(root):
+        server["weights"] = {name: {**entry, "file": str(entry["file"])} for name, entry in weights.items()}
     _write_site(server_kit(kits), server, environment)
 
 
