@@ -32,6 +32,9 @@ def test_a_folder_without_images_is_an_error(tmp_path):
         image_folder.read_table(tmp_path / "nowhere")
     result = check(tmp_path, workers=1, quiet=True)
     assert (result.patients, result.images, result.errors) == (0, 0, 1)
+    save_image(tmp_path / "hospital-01" / "a.png", 1)
+    with pytest.raises(FileProblem, match="wrong folder: it holds site folders"):
+        image_folder.read_table(tmp_path)
 
 
 def test_the_check_lists_other_files_and_names_that_stand_twice(root):

@@ -14,7 +14,8 @@ from fedward.datasets.image_table import ImageTable
 from fedward.datasets.selection import SelectionSettings
 
 IMAGE_FILE = re.compile(r"[^.].*\.(png|jpe?g)", re.IGNORECASE)
-NOT_DATA = {"partition.png", "sheet.png"}
+NOT_DATA = {"partition.png"}
+SITE_FOLDER = re.compile(r"hospital-\d+")
 SYSTEM_FOLDER = "__macosx"
 
 
@@ -37,6 +38,9 @@ def find_files(root: Path) -> tuple[list[Path], list[Path]]:
     root = Path(root)
     if not root.is_dir():
         raise FileProblem(root, "no folder: it does not exist or is a file", "give the folder that holds the images")
+    if any(SITE_FOLDER.fullmatch(path.name) for path in root.iterdir()):  # test images would be among them
+        advice = "give one of them, or the folder that was split"
+        raise FileProblem(root, "wrong folder: it holds site folders", advice)
     images, others = [], []
     for folder, inner, names in os.walk(root, onerror=_refuse):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name.lower() != SYSTEM_FOLDER)
