@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 
 @click.command(
@@ -12,7 +13,8 @@ import click
     epilog="Examples: fedward partition lgg kaggle_3m --out sites; "
     "fedward partition lgg kaggle_3m --by dirichlet --alpha 0.3 --fold 1 --out sites-fold-1; "
     "fedward partition chestxray14 DIR --by non_iid --out sites; "
-    "fedward partition chestxray14 DIR --labels-only --out plan",
+    "fedward partition chestxray14 DIR --labels-only --out plan; "
+    "fedward partition image_folder DIR --coordinator --probe chestxray14=DIR --out public",
 )
 @click.argument("data_set")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
@@ -40,6 +42,8 @@ import click
 @click.option("--server-patients", default=0, show_default=True, help="Patients for validation on the server.")
 @click.option("--seed", default=0, show_default=True, help="The same seed deals the same patients.")
 @click.option("--labels-only", is_flag=True, help="X-rays: plan from the table alone, into OUT/plan.csv; no links.")
+@click.option("--coordinator", is_flag=True, help="X-rays: all to one site, OUT/coordinator, which pretrains on them.")
+@click.option("--probe", multiple=True, metavar="NAME=DIR", help="X-rays: labelled images for a pretraining's probe.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes that read the masks; 0: one a core.")
 def command(data_set: str, folder: Path, out: Path, workers: int, **options: Any) -> None:
     """Split DATA_SET in DIR by patient into OUT/hospital-01, OUT/hospital-02, ...
@@ -74,7 +78,7 @@ def partition_volumes(source: Any, folder: Path, out: Path, workers: int, **opti
     from fedward.progress import map_in_processes
     from fedward.rounds.run_folder import write_json
 
-    for name in ("no_finding", "official_test", "labels_only"):
+    for name in ("no_finding", "official_test", "labels_only", "coordinator", "probe"):
         if options.pop(name):
             raise UsageError(f"--{name.replace('_', '-')} has no meaning for {source.name}: leave it out")
     settings = PartitionSettings(**options | {"by": options["by"] or "institution"})
@@ -99,6 +103,7 @@ def count_slices(read_case: Any, case: Any) -> tuple[int, int]:
 
 def partition_images(source: Any, folder: Path, out: Path, **options: Any) -> tuple[dict[str, Any], Any]:
     """Lay out a data set of X-rays, or plan it from its labels alone; partition.json and its table."""
+    from fedward.datasets.coordinator import coordinator_plan, link_probes, parse_probes
     from fedward.datasets.layout import new_folder
     from fedward.datasets.selection import SelectionSettings
     from fedward.datasets.xray_chart import draw_findings
@@ -107,28 +112,50 @@ def partition_images(source: Any, folder: Path, out: Path, **options: Any) -> tu
     from fedward.errors import UsageError
     from fedward.rounds.run_folder import write_json
 
-    labels_only = options.pop("labels_only")
+    labels_only, coordinator = options.pop("labels_only"), options.pop("coordinator")
+    probes = parse_probes(options.pop("probe"))
+    if coordinator:
+        options |= _coordinator_options(options, labels_only)
     by = options["by"] = options["by"] or ("non_iid" if source.findings else "iid")
     options["no_finding"] = options["no_finding"] or "proportional"
     if by == "dirichlet" and options["alpha"] is None:
         options["alpha"] = 0.5
     asked = XrayPartitionSettings(**options)  # before anything is read
     with new_folder(out, outside=folder) as temporary:
-        official = source.official_test(folder) if asked.fold is None else None
+        official = source.official_test(folder) if asked.fold is None and not coordinator else None
         if asked.official_test and official is None:
             raise UsageError(f"{folder} names no official test patients: give the publishers' lists, or use a fold")
         settings = XrayPartitionSettings(**options | {"official_test": official is not None})
         read = source.read_labels if labels_only else source.read_table
         table = read(folder, SelectionSettings(views="all"))
-        plan = make_xray_plan(cohort(table), settings, official or ())
+        if coordinator:
+            plan = coordinator_plan(set(table.patients), settings.seed)
+        else:
+            plan = make_xray_plan(cohort(table), settings, official or ())
         partition = describe_images(source.name, table, plan, settings)
         if labels_only:
             write_plan(plan, temporary / "plan.csv")
         else:
             lay_out_images(source.name, folder, table, plan, temporary)
+            link_probes(probes, temporary)
         write_json(temporary / "partition.json", partition)
         draw_findings(partition, temporary / "partition.png")
     return partition, image_table(partition)
+
+
+def _coordinator_options(options: dict[str, Any], labels_only: bool) -> dict[str, Any]:
+    """How a coordinator's images are dealt; UsageError for options that deal to hospitals."""
+    from fedward.errors import UsageError
+
+    context = click.get_current_context()
+    given = [name for name in options if context.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    needless = [name for name in given if name != "seed"] + (["labels_only"] if labels_only else [])
+    if needless:
+        name = needless[0].replace("_", "-")
+        raise UsageError(
+            f"--{name} has no meaning with --coordinator, which gives all images to one site: leave it out"
+        )
+    return {"sites": 1, "by": "iid"}
 
 
 def volume_table(partition: dict[str, Any]) -> Any:

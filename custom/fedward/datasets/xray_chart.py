@@ -7,6 +7,7 @@ from typing import Any
 from fedward.datasets import partition_chart
 from fedward.datasets.partition_chart import APART, TRAIN, VALIDATION
 from fedward.datasets.xray_partition import NO_FINDING
+from fedward.simulation import COORDINATOR
 
 COLUMNS = 5
 ALL = "images"
@@ -61,6 +62,8 @@ def findings_by_number(partition: dict[str, Any]) -> list[str]:
 
 def title(partition: dict[str, Any]) -> str:
     """One line: data set, number of hospitals, how they were dealt, test patients and seed."""
+    if list(partition["sites"]) == [COORDINATOR]:
+        return f"{partition['data_set']}: all at the coordinator, seed {partition['seed']}"
     settings = partition["settings"]
     literal = ", No Finding literally" if settings["no_finding"] == "literal" else ""
     official = ", official test patients" if settings["official_test"] else ""
