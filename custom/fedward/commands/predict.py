@@ -1,14 +1,18 @@
-"""`fedward predict`: masks and overlays for new images."""
+"""`fedward predict`: masks and overlays, or probabilities of findings, for new images."""
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+MOST_ROWS = 20  # shown of the images; the table of all is in the file
 
 
 @click.command(
     "predict",
     epilog="Examples: fedward predict --model runs/dcew-25 --input new_patients --output predicted; "
-    "fedward predict --model best.safetensors --input TCGA_CS_4942_19970222 --output predicted",
+    "fedward predict --model best.safetensors --input TCGA_CS_4942_19970222 --output predicted; "
+    "fedward predict --model runs/cxr --input xrays --output predicted",
 )
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="Run folder, or a .safetensors file.")
 @click.option(
@@ -16,9 +20,10 @@ import click
     "source",
     required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of patients in the data set's layout, or of one patient's images; masks are not needed.",
+    help="MRI: folder of patients in the data set's layout, or of one patient's images; masks are not needed. "
+    "X-rays: any folder of PNG and JPEG files.",
 )
-@click.option("--output", "out", required=True, type=click.Path(path_type=Path), help="New folder for the masks.")
+@click.option("--output", "out", required=True, type=click.Path(path_type=Path), help="New folder for the result.")
 @click.option(
     "--which",
     type=click.Choice(["best", "last"]),
@@ -26,33 +31,79 @@ import click
     show_default=True,
     help="Which model of a run folder: best on validation, or after the last round.",
 )
+@click.option("--overlays", type=click.IntRange(0), help="X-rays: pictures of the first so many images.  [default: 16]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes that prepare images; 0: one a core.")
-def command(model: Path, source: Path, out: Path, which: str, device: str, workers: int) -> None:
-    """Outline the tumour in new images with a trained model.
+def command(model: Path, source: Path, out: Path, which: str, overlays: int | None, device: str, workers: int) -> None:
+    """Outline the tumour, or tell the findings, in new images with a trained model.
 
-    Writes NAME_mask.tif (0 or 255, of the image's size) for each image NAME.tif, and OUTPUT/overlays with pictures: the
-    prediction in magenta and, where a mask lies beside the image, the truth in green. Images are prepared as for
+    A segmentation model writes NAME_mask.tif (0 or 255, of the image's size) for each image NAME.tif, and
+    OUTPUT/overlays with pictures: the prediction in magenta and, where a mask lies beside the image, the truth in
+    green. A classification model writes predictions.csv, a row an image with the probability of each finding, and
+    OUTPUT/overlays/NAME-FINDING.png: where the network sees the most probable finding. Images are prepared as for
     training.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from fedward.datasets.layout import new_folder
     from fedward.errors import UsageError
-    from fedward.prediction import model_path, predict_folder
+    from fedward.networks.registry import SEGMENTATION
+    from fedward.prediction import model_path, open_model
 
     file = model_path(model, which)
     if source.resolve() in out.resolve().parents:
         raise UsageError(f"--output {out} lies inside --input {source}: give a folder elsewhere")
-    table = Table("patient", box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("slices", "with tumour", "Dice"):
-        table.add_column(name, justify="right")
+    network, metadata, task = open_model(file)
+    if task != SEGMENTATION:
+        _findings(network, metadata, source, out, 16 if overlays is None else overlays, device, workers)
+        return
+    if overlays is not None:
+        raise UsageError("--overlays is for X-rays: a segmentation model draws a picture of every image")
+    _masks(network, metadata, source, out, device, workers)
+
+
+def _masks(model: Any, metadata: dict[str, Any], source: Path, out: Path, device: str, workers: int) -> None:
+    from rich.text import Text
+
+    from fedward.datasets.layout import new_folder
+    from fedward.prediction_masks import predict_masks
+
+    table = _table("patient", "slices", "with tumour", "Dice")
     with new_folder(out) as temporary:
-        for p in predict_folder(file, source, temporary, device, workers):
+        for p in predict_masks(model, metadata, source, temporary, device, workers):
             dice = "–" if p.dice is None else f"{p.dice:.3f}"
             table.add_row(Text(p.patient), str(p.slices), str(p.tumour_slices), dice)
+    _show(table, f"Masks: {out}   pictures: {out / 'overlays'}")
+
+
+def _findings(
+    model: Any, metadata: dict[str, Any], source: Path, out: Path, overlays: int, device: str, workers: int
+) -> None:
+    from rich.text import Text
+
+    from fedward.datasets.layout import new_folder
+    from fedward.prediction_findings import TABLE, predict_findings, raise_unreadable
+
+    table = _table("image", "probability", "most probable finding")
+    with new_folder(out) as temporary:
+        result = predict_findings(model, metadata, source, temporary, overlays, device, workers)
+    for name, finding, probability in result.likeliest[:MOST_ROWS]:
+        table.add_row(Text(name), f"{probability:.3f}", finding)
+    more = len(result.likeliest) - MOST_ROWS
+    where = f"Probabilities: {out / TABLE}" + (f" ({more} more images)" if more > 0 else "")
+    _show(table, where + (f"   pictures: {out / 'overlays'}" if overlays else ""))
+    raise_unreadable(result, source, out)
+
+
+def _table(first: str, *others: str) -> Any:
+    from rich.table import Table
+
+    table = Table(first, box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _show(table: Any, where: str) -> None:
+    from rich.console import Console
+
     console = Console()
     console.print(table)
-    console.print(f"Masks: {out}   pictures: {out / 'overlays'}", markup=False, highlight=False, soft_wrap=True)
+    console.print(where, markup=False, highlight=False, soft_wrap=True)

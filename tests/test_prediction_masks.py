@@ -1,4 +1,4 @@
-"""`fedward predict`, from a folder of images to masks and pictures. The networks have known answers."""
+"""`fedward predict` with a segmentation model: from images to masks and pictures, by networks of known answers."""
 
 import os
 from pathlib import Path
@@ -58,7 +58,8 @@ def flair_model(monkeypatch, tmp_path):
 
     settings = PreprocessingSettings(bias_field="none", image_size=64, percentiles=(0.0, 100.0)).to_dict()
     monkeypatch.setattr(
-        "fedward.networks.checkpoint.load_model", lambda path: (Threshold(), {"preprocessing": settings})
+        "fedward.networks.checkpoint.load_model",
+        lambda path: (Threshold(), {"network": "unet", "preprocessing": settings}),
     )
     (tmp_path / "model.safetensors").write_bytes(b"")
     return tmp_path / "model.safetensors"
@@ -198,3 +199,9 @@ def test_bad_folders(tmp_path, flair_model, capsys):
     assert predict(flair_model, source, source) == 2  # would write over the true masks
     assert "not an empty folder" in capsys.readouterr().err
     assert len(list(source.iterdir())) == 6
+
+
+def test_overlays_are_not_counted_for_a_segmentation(tmp_path, flair_model, capsys):
+    source = write_patient(tmp_path / "in")
+    assert predict(flair_model, source, tmp_path / "out", "--overlays", "2") == 2
+    assert "--overlays is for X-rays" in capsys.readouterr().err
