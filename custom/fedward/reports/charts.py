@@ -7,10 +7,12 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedward.reports.metrics import number
 from fedward.rounds.record import Record, training_records
+from fedward.rounds.run_folder import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,3 +132,10 @@ def data_address(figure: "Figure") -> str:
     buffer = BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     return "data:image/svg+xml;base64," + b64encode(buffer.getvalue()).decode()
+
+
+def save_png(figure: "Figure", path: Path) -> None:
+    """Write the figure to a file of its own, atomically."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    write_bytes(path, buffer.getvalue())

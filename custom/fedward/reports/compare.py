@@ -1,6 +1,5 @@
 """Several runs side by side: one row a method, with paired differences over the test patients."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +13,16 @@ from fedward.reports.methods import (
     check_tested,
     folds,
     group_by_method,
+    mean_steps,
+    median_rounds,
+    notes_on_runs,
+    notes_on_steps,
     tested_patients,
-    training_settings,
 )
 from fedward.reports.metrics import (
     best_validation,
     bytes_received,
     institutions,
-    number,
     overlap,
     paired_bootstrap,
     patient_dice,
@@ -166,7 +167,7 @@ def _row(
         worst=worst,
         rounds=_rounds(group, methods.get(CENTRAL, [])),
         bytes=statistics.fmean(bytes_received(r.records) if r.federated else 0 for r in group),
-        steps=_steps(group),
+        steps=mean_steps(group),
         against_reference=_difference(dice, label, REFERENCE),
         against_control=_difference(dice, label, CONTROL),
         gap=(mean - statistics.fmean(dice[REFERENCE].values())) / gap.value if gap and closable else None,
@@ -181,18 +182,12 @@ def _difference(dice: Mapping[str, dict[str, float]], label: str, other: str) ->
 
 def _rounds(group: list[Run], central: list[Run]) -> float | None:
     """Median rounds until 95 % of the best validation Dice of centralised training on the same fold (mean of seeds)."""
-    reached: list[float] = []
+    reached: list[int | None] = []
     for run in group:
         same_fold = [best_validation(c.records) for c in central if tested_patients(c) == tested_patients(run)]
         best = [pair[1] for pair in same_fold if pair]
-        done = rounds_to_reach(run.records, TARGET * statistics.fmean(best)) if best else None
-        reached.append(float("inf") if done is None else done)
-    middle = statistics.median(reached)
-    return None if middle == float("inf") else middle
-
-
-def _steps(group: Sequence[Run]) -> float:
-    return statistics.fmean(number(run.info.get("optimizer_steps")) or 0 for run in group)
+        reached.append(rounds_to_reach(run.records, TARGET * statistics.fmean(best)) if best else None)
+    return median_rounds(reached)
 
 
 def _position(row: MethodRow) -> tuple[int, str]:
@@ -201,21 +196,8 @@ def _position(row: MethodRow) -> tuple[int, str]:
 
 def _notes(methods: Methods, gap: Difference | None) -> list[str]:
     """What makes the runs less comparable than they look, and why a column is empty."""
-    runs = [run for group in methods.values() for run in group]
-    notes = []
-    unfinished = sorted(run.name for run in runs if run.info.get("state") != "finished")
-    if unfinished:
-        notes.append(f"Not finished: {', '.join(unfinished)}.")
-    for what, values in (
-        ("preprocessing", [run.settings.get("preprocessing") for run in runs]),
-        ("training settings", [training_settings(run) for run in runs]),
-        ("number of rounds", [run.settings.get("rounds") for run in runs]),
-    ):
-        if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
-            notes.append(f"The runs differ in their {what}.")
-    steps = [_steps(group) for group in methods.values()]
-    if max(steps) - min(steps) > 0.01 * max(steps):
-        notes.append(f"The methods took different numbers of optimiser steps ({min(steps):.0f} to {max(steps):.0f}).")
+    notes = notes_on_runs([run for group in methods.values() for run in group])
+    notes += notes_on_steps([mean_steps(group) for group in methods.values()])
     if CENTRAL not in methods:
         notes.append("Without a centralised run there are no rounds to 95 % and no share of the gap.")
     if REFERENCE not in methods:

@@ -1,5 +1,6 @@
 """A comparison as Markdown for a file and as tables for the terminal, beside the paper's Table 1."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
@@ -106,8 +107,8 @@ def markdown(comparisons: list[Comparison]) -> str:
     lines = ["# Comparison of methods", ""]
     for comparison in comparisons:
         table = [row_cells(row) for row in comparison.rows] + missing_rows(comparison)
-        lines += [f"## {heading(comparison).capitalize()}", "", *_table(COLUMNS, table), ""]
-        lines += [*_table(DIFFERENCES, [difference_cells(row) for row in comparison.rows]), ""]
+        lines += [f"## {heading(comparison).capitalize()}", "", *markdown_table(COLUMNS, table), ""]
+        lines += [*markdown_table(DIFFERENCES, [difference_cells(row) for row in comparison.rows]), ""]
     notes = [PUBLISHED_NOTE, *dict.fromkeys(note for c in comparisons for note in c.notes)]
     lines += ["## Notes", "", *(f"- {note}" for note in notes), ""]
     definitions = {k: v for k, v in DEFINITIONS.items() if k in COLUMNS} | MORE_DEFINITIONS
@@ -117,29 +118,34 @@ def markdown(comparisons: list[Comparison]) -> str:
 
 def terminal_tables(comparison: Comparison) -> "list[Table]":
     """Rich tables: numbers, then differences."""
+    numbers = [row_cells(r) for r in comparison.rows] + missing_rows(comparison)
+    differences = [difference_cells(r) for r in comparison.rows]
+    return [
+        terminal_table(SHORT_COLUMNS, numbers, heading(comparison)),
+        terminal_table(DIFFERENCES, differences, "Differences of mean patient Dice"),
+    ]
+
+
+def terminal_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> "Table":
+    """A rich table; its cells are text, not markup."""
     from rich.table import Table
     from rich.text import Text
 
-    tables = []
-    numbers = [row_cells(r) for r in comparison.rows] + missing_rows(comparison)
-    for columns, rows, title in (
-        (SHORT_COLUMNS, numbers, heading(comparison)),
-        (DIFFERENCES, [difference_cells(r) for r in comparison.rows], "Differences of mean patient Dice"),
-    ):
-        table = Table(title=Text(title), title_justify="left", box=None, header_style="bold", padding=(0, 2, 0, 0))
-        for i, name in enumerate(columns):
-            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        tables.append(table)
-    return tables
+    table = Table(title=Text(title), title_justify="left", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for i, name in enumerate(columns):
+        table.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
 
 
-def _table(columns: tuple[str, ...], rows: list[list[str]]) -> list[str]:
-    def line(cells: list[str]) -> str:
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; what a cell holds cannot break it."""
+
+    def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
-    return [line(list(columns)), line(["---", *["---:"] * (len(columns) - 1)]), *(line(row) for row in rows)]
+    return [line(columns), line(["---", *["---:"] * (len(columns) - 1)]), *(line(row) for row in rows)]
 
 
 def _fraction(value: float | None) -> str:

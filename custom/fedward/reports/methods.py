@@ -1,14 +1,32 @@
 """Which runs belong together in a comparison: a method's folds and seeds, tested on the same patients as the others."""
 
 import json
+import statistics
 from collections.abc import Iterable, Sequence
 
 from fedward.errors import FedwardError, UsageError
-from fedward.reports.metrics import patient_dice
+from fedward.networks.registry import PRETEXT, SEGMENTATION
+from fedward.reports.metrics import number, patient_dice
 from fedward.reports.run_data import Run
 
 CENTRAL, LOCAL, REFERENCE, CONTROL = "central", "local", "fedavg", "half_uniform"
 Methods = dict[str, list[Run]]
+
+
+def one_task(runs: Sequence[Run]) -> str:
+    """The task of all runs; UsageError where they have several, or are pretrainings, which have no test result."""
+    tasks: dict[str, Run] = {}
+    for run in runs:
+        tasks.setdefault(run.task, run)
+    if len(tasks) > 1:
+        told = ", ".join(f"{run.folder.root} is {task}" for task, run in sorted(tasks.items()))
+        raise UsageError(f"the runs are of different tasks ({told}): compare those of one task")
+    if PRETEXT in tasks:
+        raise UsageError(
+            f"{runs[0].folder.root} is a pretraining, which has no test result: train classifications from the "
+            "encoders and compare these"
+        )
+    return next(iter(tasks), SEGMENTATION)
 
 
 def group_by_method(runs: Sequence[Run]) -> Methods:
@@ -65,6 +83,40 @@ def training_settings(run: Run) -> dict[str, object]:
     settings = run.settings.get("training")
     items = settings.items() if isinstance(settings, dict) else ()
     return {key: value for key, value in items if key not in ("local_epochs", "local_steps")}
+
+
+def notes_on_runs(runs: Sequence[Run]) -> list[str]:
+    """What makes runs less comparable than they look: sentences for the reader."""
+    notes = []
+    unfinished = sorted(run.name for run in runs if run.info.get("state") != "finished")
+    if unfinished:
+        notes.append(f"Not finished: {', '.join(unfinished)}.")
+    for what, values in (
+        ("preprocessing", [run.settings.get("preprocessing") for run in runs]),
+        ("training settings", [training_settings(run) for run in runs]),
+        ("number of rounds", [run.settings.get("rounds") for run in runs]),
+    ):
+        if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
+            notes.append(f"The runs differ in their {what}.")
+    return notes
+
+
+def mean_steps(runs: Sequence[Run]) -> float:
+    """Optimiser steps of a run, the mean of several."""
+    return statistics.fmean(number(run.info.get("optimizer_steps")) or 0 for run in runs)
+
+
+def notes_on_steps(steps: Sequence[float]) -> list[str]:
+    """A sentence where methods took clearly different numbers of optimiser steps."""
+    if max(steps) - min(steps) <= 0.01 * max(steps):
+        return []
+    return [f"The methods took different numbers of optimiser steps ({min(steps):.0f} to {max(steps):.0f})."]
+
+
+def median_rounds(reached: Iterable[int | None]) -> float | None:
+    """Median of the rounds that runs needed, None standing for never; None where the median run never got there."""
+    middle = statistics.median(float("inf") if done is None else done for done in reached)
+    return None if middle == float("inf") else middle
 
 
 def _what_it_does(run: Run) -> str:
