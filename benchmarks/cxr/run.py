@@ -1,0 +1,166 @@
+"""The papers' tables on chest X-rays: one resumable row a training.
+
+    python benchmarks/cxr/run.py table1|table2|table3|figure6|frid|ablation|all --data FEDWARD_DATA --work WORK
+
+Run folders are kept under WORK; a finished row is skipped, an interrupted one goes on from its last round. Each
+finished row writes one JSON file into benchmarks/results/cxr/PRESET, and the tables there are written again.
+
+--preset small: 64 x 64 pixels, for two cores. gpu: 128 x 128. paper: 224 x 224, CheXpert, the official split.
+--phantoms: the papers' commands at full size, but one epoch and one round, on phantoms in the original layouts.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import compare
+import results
+import rows
+import tables
+
+from fedward.rounds.run_folder import RunFolder
+
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+FOLDER = click.Path(path_type=Path, file_okay=False)
+REGISTERING = threading.Lock()  # the register of a SITES folder is one file
+
+
+@click.command(help=__doc__)
+@click.argument("table", type=click.Choice([*rows.TABLES, "all"]))
+@click.option("--data", type=FOLDER, help="Folder of the data sets. [default: FEDWARD_DATA]")
+@click.option("--work", type=FOLDER, required=True, help="Folder for partitions and runs.")
+@click.option("--preset", type=click.Choice(list(rows.PRESETS)), default="small", show_default=True)
+@click.option("--phantoms", is_flag=True, help="One epoch and one round of --preset paper on phantoms.")
+@click.option("--seeds", default="1,2,3", show_default=True)
+@click.option("--parallel", default=os.cpu_count() or 1, show_default="cores", help="Rows at once, one thread each.")
+@click.option("--imagenet", type=click.Path(exists=True, path_type=Path), help="torchvision's densenet121 file (.pth).")
+@click.option("--only", default="", help="Only rows whose name contains this, and what they start from.")
+def main(
+    table: str,
+    data: Path | None,
+    work: Path,
+    preset: str,
+    phantoms: bool,
+    seeds: str,
+    parallel: int,
+    imagenet: Path | None,
+    only: str,
+) -> None:
+    chosen = rows.PHANTOMS if phantoms else rows.PRESETS[preset]
+    work.mkdir(parents=True, exist_ok=True)
+    data = make_phantoms(work) if phantoms else data or _data()
+    asked = rows.TABLES if table == "all" else (table,)
+    wanted = rows.all_rows(asked, chosen, tuple(int(seed) for seed in seeds.split(",")))
+    if only:
+        kept = [row for row in wanted if only in row.name]
+        wanted = [row for row in wanted if row in kept or row.name in {f"pretraining-{k.start}" for k in kept}]
+    if imagenet is None:
+        wanted = [row for row in wanted if row.start != rows.IMAGENET]
+        click.echo("rows that start from ImageNet stay empty: give torchvision's densenet121 file with --imagenet")
+    layouts = rows.partitions(chosen)
+    for name in layouts:  # `pooled` before those that probe on it
+        make_partition(name, layouts[name], data, work)
+    failed = run_all(wanted, parallel, lambda row: run_row(row, chosen, work, imagenet))
+    compare.write_comparisons(chosen, work)
+    tables.write_tables(chosen)
+    if failed:
+        raise click.ClickException(f"rows that failed (see WORK/NAME.log): {', '.join(failed)}")
+
+
+def _data() -> Path:
+    if "FEDWARD_DATA" not in os.environ:
+        raise click.UsageError("say where the images are: --data DIR, or the environment variable FEDWARD_DATA")
+    return Path(os.environ["FEDWARD_DATA"])
+
+
+def make_phantoms(work: Path) -> Path:
+    """Small phantoms under the names that the preset `paper` expects."""
+    data = work / "phantoms"
+    for data_set, name, patients in (("chexpert", "CheXpert-v1.0-small", "30"), ("chestxray14", "ChestX-ray14", "90")):
+        if not (data / name).exists():
+            fedward("phantoms", data_set, str(data / name), "--patients", patients, "--size", "320")
+    return data
+
+
+def make_partition(name: str, arguments: tuple[str, ...], data: Path, work: Path) -> None:
+    if not (work / name).exists():
+        filled = [argument.format(data=data, work=work) for argument in arguments]
+        fedward("partition", *filled, "--out", str(work / name))
+
+
+def fedward(*arguments: str) -> None:
+    """Call the command line of the installed package; its error ends the benchmark."""
+    subprocess.run([sys.executable, "-m", "fedward", *arguments], check=True)
+
+
+def run_all(wanted: list[rows.Row], parallel: int, work_on: Callable[[rows.Row], bool]) -> list[str]:
+    """Run rows in their order, each once its start is there; the names of those that failed or lack their start."""
+    waiting, missing = list(wanted), {row.name for row in wanted}
+    running: dict[Future[bool], rows.Row] = {}
+    failed: list[str] = []
+    with ThreadPoolExecutor(parallel) as pool:
+        while waiting or running:
+            for row in [row for row in waiting if f"pretraining-{row.start}" not in missing]:
+                if len(running) < parallel:
+                    waiting.remove(row)
+                    running[pool.submit(work_on, row)] = row
+            if not running:
+                return [*failed, *(row.name for row in waiting)]
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                row = running.pop(future)
+                if future.result():
+                    missing.remove(row.name)
+                else:
+                    failed.append(row.name)
+    return failed
+
+
+def run_row(row: rows.Row, preset: rows.Preset, work: Path, imagenet: Path | None) -> bool:
+    """Train one row unless it is finished, and write its result file. True where the row is finished."""
+    run, sites = RunFolder(work / row.name), work / row.sites
+    tested = run.test.exists() or row.job == "cxr_pretraining"
+    if not (run.finished() and tested):
+        say(f"begins  {row.name}")
+        with (work / f"{row.name}.log").open("ab") as log:
+            if row.start != rows.RANDOM and not register(row.start, sites, work, imagenet, log):
+                return False
+            if subprocess.run(job_command(row, sites, run.root), stdout=log, stderr=subprocess.STDOUT).returncode:
+                say(f"FAILED  {row.name}")
+                return False
+    results.write_result(row, preset, run)
+    say(f"done    {row.name}")
+    return True
+
+
+def job_command(row: rows.Row, sites: Path, out: Path) -> list[str]:
+    command = [sys.executable, str(JOBS / row.job / "job.py"), *row.arguments, "--starting-weights", row.start]
+    return [
+        *command,
+        *rows.words(f"--env loop --threads 1 --seed {row.seed}"),
+        "--sites",
+        str(sites),
+        "--out",
+        str(out),
+    ]
+
+
+def register(start: str, sites: Path, work: Path, imagenet: Path | None, log: object) -> bool:
+    """Make an encoder known to the sites under the name of the start."""
+    source = imagenet if start == rows.IMAGENET else work / f"pretraining-{start}"
+    command = [sys.executable, "-m", "fedward", "register-weights", start, str(source), "--sites", str(sites)]
+    with REGISTERING:
+        return not subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode  # type: ignore[call-overload]
+
+
+def say(text: str) -> None:
+    click.echo(f"{datetime.now(UTC):%H:%M:%S} {text}")
+
+
+if __name__ == "__main__":
+    main()
