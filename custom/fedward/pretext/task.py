@@ -1,5 +1,6 @@
 """The pretext task: how a site pretrains without labels, and how its encoder is probed where there are labels."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +11,7 @@ from fedward.pretext.feature_statistics import FEWEST_IMAGES
 from fedward.pretext.result import write_local_result, write_result
 from fedward.pretext.trainer import PretextTrainer, Probe
 from fedward.settings import RunSettings
+from fedward.simulation import PROBE
 from fedward.site_config import SiteConfig
 from fedward.training.classification_task import join, load
 from fedward.training.task import Judgement, SiteImages, Task
@@ -66,6 +68,16 @@ def judge(images: SiteImages, claims_from: str) -> Judgement:
     return Judgement(frozenset(), (FEW_VALIDATION,) if len(images.validation) < FEWEST_IMAGES else ())
 
 
+def prepare(settings: RunSettings, folders: Sequence[Path], cache: Path) -> None:
+    """Decode the images to train on and those of the probe, which all sites of a simulation share."""
+    assert settings.pretext is not None
+    prepare_folders(settings, folders, cache)
+    name = settings.pretext.probe_data_set
+    probe = cache.parent / PROBE / str(name)
+    if name is not None and name != settings.data_set and probe.is_dir():
+        prepare_folders(replace(settings, data_set=name), [probe], cache)
+
+
 def check(settings: RunSettings, config: SiteConfig) -> None:
     assert settings.pretext is not None
     for name in (settings.data_set, settings.pretext.probe_data_set):
@@ -82,7 +94,7 @@ TASK = Task(
     join=join,
     trainer=make_trainer,
     judge=judge,
-    prepare=prepare_folders,
+    prepare=prepare,
     check=check,
     score=no_score,
     write_test=write_result,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import Parameters
@@ -130,11 +130,20 @@ class PretextTrainer(Trainer):
         known = {name: value for name, value in details.items() if np.isfinite(value)}
         patients = len(set(images.patients))
         evaluation = Evaluation(self._loss(images), quality, len(images), patients, details=known)
-        return evaluation, (COLLAPSED,) if collapsed(statistics) else ()
+        return evaluation, (COLLAPSED,) if collapsed(statistics) or self._embeddings_collapsed(images) else ()
 
     def _features(self, images: XrayImages) -> Tensor:
-        encoder = self.model.encoder
-        return predict_logits(encoder, images, self.pretext.crop_size, self.device, self.settings.precision)  # type: ignore[arg-type]
+        return self._outputs(self.model.encoder, images)  # type: ignore[arg-type]
+
+    def _outputs(self, network: nn.Module, images: XrayImages) -> Tensor:
+        return predict_logits(network, images, self.pretext.crop_size, self.device, self.settings.precision)
+
+    def _embeddings_collapsed(self, images: XrayImages) -> bool:
+        """Whether the embeddings that the loss compares are nearly alike.
+
+        It shows there first: the encoder ends in a batch normalisation, which widens what little is left of a spread.
+        """
+        return self.method.views == 2 and collapsed(feature_statistics(self._outputs(self.model, images)))
 
     @torch.no_grad()
     def _loss(self, images: XrayImages) -> float | None:

@@ -41,7 +41,8 @@ ONE_CLASS = {
     for part in ("training", "validation")
 }
 ONE_IMAGE = "a single training image: batch normalisation keeps the received statistics"
-WARNINGS = (*NO_VALIDATION.values(), *NO_LABEL.values(), *ONE_CLASS.values(), ONE_IMAGE)
+ONE_PATIENT = "the label fraction is less than one patient: one patient is used"
+WARNINGS = (*NO_VALIDATION.values(), *NO_LABEL.values(), *ONE_CLASS.values(), ONE_IMAGE, ONE_PATIENT)
 
 
 def load(site: str, config: SiteConfig, settings: RunSettings) -> SiteImages:
@@ -51,12 +52,15 @@ def load(site: str, config: SiteConfig, settings: RunSettings) -> SiteImages:
     if train is None:
         raise DataError(f"{site}: no training patient in {folder}: check its split.json or add patients")
     selection = settings.selection
+    notes: tuple[str, ...] = ()
     if selection.label_fraction < 1:
+        if selection.label_fraction * len(set(train.patients)) < 1:
+            notes = (ONE_PATIENT,)
         chosen = fraction_of_patients(train.patients, selection.label_fraction, settings.seed, site, selection.draw)
         train = train.of_patients(chosen)
         assert train is not None  # a fraction holds at least one patient
     config.check_enough(site, len(set(train.patients)))
-    return SiteImages(train, validation)
+    return SiteImages(train, validation, notes)
 
 
 def join(parts: Sequence[SiteImages]) -> SiteImages:

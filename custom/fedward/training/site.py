@@ -43,7 +43,7 @@ class Site:
         self.trainer = task.trainer(name, images, settings, device, state_folder, config)
         self.claims_from = "training" if settings.aggregation.cost_source == "site_training" else "validation"
         judgement = task.judge(images, self.claims_from)
-        self.unmeasured, self.warnings = judgement.unmeasured, list(judgement.warnings)
+        self.unmeasured, self.warnings = judgement.unmeasured, [*images.notes, *judgement.warnings]
         for warning in self.warnings:
             log.warning("%s: %s", name, warning)
 

@@ -22,10 +22,14 @@ MODULES = {
 
 @dataclass(frozen=True)
 class SiteImages:
-    """A site's training images and, where it has any, its validation images, as its task keeps them."""
+    """A site's training images and, where it has any, its validation images, as its task keeps them.
+
+    `notes` are agreed sentences about how they were chosen, for the site's report.
+    """
 
     train: Any
     validation: Any | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
