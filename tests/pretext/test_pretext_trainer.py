@@ -192,17 +192,20 @@ def test_the_probe_runs_every_so_many_rounds_and_at_the_end(start):
 
 
 def test_a_collapse_is_a_warning_in_agreed_words(start):
-    trainer = make("byol", validation=xrays(20))
-    trainer.evaluate(start("byol"))
+    varied = xrays(20)
+    varied.packs[0][:] = np.random.default_rng(3).integers(0, 255, (20, 5, 5)).repeat(8, 1).repeat(8, 2)
+    trainer = make("byol", validation=varied)
+    trained = trainer.train(start("byol"), 1).parameters
+    trainer.evaluate(trained)
     assert trainer.warnings == ()
-    collapsed = start("byol")
-    collapsed["encoder.second.1.weight"] *= 0  # every image gives the same features
-    collapsed["encoder.second.1.bias"] += 1
+    collapsed = dict(trained)
+    collapsed["encoder.second.1.weight"] = 0 * trained["encoder.second.1.weight"]  # the same features for every image
+    collapsed["encoder.second.1.bias"] = 0 * trained["encoder.second.1.bias"] + 1
     trainer.evaluate(collapsed)
     assert trainer.warnings == (COLLAPSED,)
-    trainer.evaluate(start("byol"))
+    trainer.evaluate(trained)
     assert trainer.warnings == ()
-    blind = start("byol")  # the features still differ, what the loss compares does not
+    blind = dict(trained)  # the features still differ, what the loss compares does not
     for key in blind:
         if key.startswith("projector."):
             blind[key] = blind[key] * 0 + 1 if key.endswith("bias") else blind[key] * 0

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from fedward.errors import FedwardError
 
-LOWEST_SPREAD = 0.05  # of std over its ideal 1 / sqrt(D); an untrained DenseNet-121 has .4 to .8 on X-rays of 64 x 64
-LOWEST_RANK = 2.0  # an untrained one has 100 to 200 with 256 images
+LOWEST_SPREAD = 0.05  # of std over its ideal 1 / sqrt(D); an untrained DenseNet-121 has .1 on X-rays of 64 x 64
+LOWEST_RANK = 2.0  # an untrained one has 12 with 100 images
 FEWEST_IMAGES = 16  # below this the rank is low whatever the encoder
 
 
