@@ -39,8 +39,10 @@ def _image_options(defaults: RunSettings, data_sets: tuple[str, ...]) -> tuple[A
 
 def _crop_size(options: Mapping[str, Any]) -> int:
     """As asked; by default the papers' 224 of 256 pixels, but no less than what DenseNet-121 can take."""
-    asked: int | None = options["crop_size"]
-    return asked or min(options["image_size"], max(SMALLEST_CROP, options["image_size"] * 7 // 8))
+    size, asked = options["image_size"], options["crop_size"]
+    if size < SMALLEST_CROP:
+        raise UsageError(f"--image-size {size}: DenseNet-121 takes images of {SMALLEST_CROP} pixels or more")
+    return int(asked or max(SMALLEST_CROP, size * 7 // 8))
 
 
 def _selection(options: Mapping[str, Any], data_set: str, **labels: Any) -> SelectionSettings:
