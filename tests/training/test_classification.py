@@ -275,3 +275,15 @@ def test_the_classifier_is_less_than_a_hundredth_of_what_fine_tuning_sends():
     whole = initial_parameters("densenet121", {}, 1)
     travelling = [key for key in whole if settings(network_args={}, mode="linear").travels(key)]
     assert sum(whole[key].nbytes for key in travelling) < 0.01 * sum(value.nbytes for value in whole.values())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("make", [fine_tuning, linear])
+def test_the_gpu_learns_what_the_cpu_learns(start, make):
+    results = []
+    for device in ("cpu", "cuda"):
+        trainer = make(xrays(16), xrays(8, seed=1), local_epochs=3)
+        trainer.device = torch.device(device)
+        trainer.model.to(trainer.device)
+        results.append((trainer.train(start, 1).loss, trainer.evaluate(start).cost))
+    assert results[1] == pytest.approx(results[0], rel=0.05)
