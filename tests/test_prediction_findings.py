@@ -82,8 +82,9 @@ def test_every_image_has_a_row_with_what_the_network_says(tmp_path, model, xrays
         assert all(len(value) == 8 for value in values)  # six digits
 
 
-def test_pictures_of_the_most_probable_finding(tmp_path, model, xrays):
+def test_pictures_of_the_most_probable_finding(tmp_path, model, xrays, capsys):
     assert predict(model, xrays, tmp_path / "out", "--overlays", "3") == 0
+    assert "the pictures cannot say where" in capsys.readouterr().out  # of 32 pixels one place is left
     _, rows = table(tmp_path / "out")
     likeliest = [FINDINGS[int(np.argmax(np.array(row[1:], float)))] for row in rows]
     stems = ["a", "b/a.jpeg", "b/a.png"]  # two of one name keep their endings

@@ -20,7 +20,7 @@ from fedward.datasets.xray_image import read_resized
 from fedward.errors import DataError, FedwardError, UsageError
 from fedward.progress import map_in_processes
 from fedward.reports.overlays import write_png
-from fedward.reports.saliency_pictures import picture_pair
+from fedward.reports.saliency_pictures import map_size, picture_pair
 from fedward.rounds.run_folder import write_bytes
 
 TABLE = "predictions.csv"
@@ -33,10 +33,14 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Findings:
-    """What was written: (image, most probable finding, its probability) of each image, and why others were not read."""
+    """What was written: (image, most probable finding, its probability) of each image, and why others were not read.
+
+    `places` is the height and width of the network's last map: with 1 the pictures cannot say where a finding is.
+    """
 
     likeliest: tuple[tuple[str, str, float], ...]
     unreadable: tuple[str, ...]
+    places: int
 
 
 def predict_findings(
@@ -85,7 +89,7 @@ def predict_findings(
     if not likeliest:
         raise DataError(f"none of the {len(paths)} images in {source} can be read:\n{_listed(unreadable)}")
     write_bytes(out / TABLE, table.getvalue().encode())
-    return Findings(tuple(likeliest), tuple(unreadable))
+    return Findings(tuple(likeliest), tuple(unreadable), map_size(crop))
 
 
 def how_prepared(metadata: dict[str, Any]) -> tuple[tuple[str, ...], int, int]:

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fedward.errors import FedwardError
+from fedward.networks.densenet import DenseNet121
 from fedward.reports.overlays import read_overlays
-from fedward.reports.saliency_pictures import OPACITY, colours, legend, saliency_overlay, save_saliency
+from fedward.reports.saliency_pictures import OPACITY, colours, legend, map_size, saliency_overlay, save_saliency
 
 IMAGE = np.linspace(0, 1, 48 * 40).reshape(48, 40)
 
@@ -51,3 +53,10 @@ def test_pairs_are_saved_with_their_titles(tmp_path):
         left, right = np.split(np.asarray(picture), 2, axis=1)
     assert (left[..., 0] == left[..., 2]).all()
     assert (right[..., 0] != right[..., 2]).mean() > 0.5
+
+
+@pytest.mark.parametrize("crop", [32, 35, 56, 61, 63, 64, 100, 112, 224])
+def test_size_of_the_map(crop):
+    with torch.inference_mode():
+        features = DenseNet121(out_channels=0, growth_rate=4).eval().feature_map(torch.zeros(1, 3, crop, crop))
+    assert features.shape[-2:] == (map_size(crop), map_size(crop))

@@ -55,6 +55,7 @@ def test_all_sections_are_there_linked_and_safe(page):
     assert all(a.startswith(("data:image/", "#")) for a in page.addresses)
     assert "b" in page.tags  # of the tiles
     assert "<b>probability</b>" in page.text["saliency"]
+    assert "last map has 8 × 8 places" in page.text["saliency"]
 
 
 def test_a_finding_with_one_class_has_no_auc(page, classified):

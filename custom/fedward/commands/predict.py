@@ -89,6 +89,8 @@ def _findings(
     more = len(result.likeliest) - MOST_ROWS
     where = f"Probabilities: {out / TABLE}" + (f" ({more} more images)" if more > 0 else "")
     _show(table, where + (f"   pictures: {out / 'overlays'}" if overlays else ""))
+    if overlays and result.places == 1:
+        click.echo("At this model's image size its last map is a single place: the pictures cannot say where.")
     raise_unreadable(result, source, out)
 
 

@@ -15,7 +15,7 @@ from fedward.reports.image_charts import holdings
 from fedward.reports.metrics import best_validation, bytes_received, bytes_sent, number
 from fedward.reports.overlays import read_overlays
 from fedward.reports.run_data import Run
-from fedward.reports.saliency_pictures import legend
+from fedward.reports.saliency_pictures import legend, map_size
 from fedward.reports.task_page import HOSPITALS, REMARKS, SETTINGS, WEIGHTS, Section, TaskPage
 from fedward.rounds.record import global_curve
 
@@ -109,6 +109,7 @@ def make_page(run: Run) -> TaskPage:
         "interval": interval,
         "saliency": [(label, "data:image/png;base64," + b64encode(data).decode()) for label, data in pictures],
         "legend": legend(),
+        "places": places(run),
         "curves": charts.curves(run.records, run.shown_best, run.rounds) if run.records else "",
         "validation_patients": number(last.get("patients")),
         "validation_images": number(last.get("images")),
@@ -125,6 +126,14 @@ def finding_names(run: Run, results: list[Result]) -> list[str]:
         return list(results[0].findings)
     measured = [e.get("details") or {} for _, e in global_curve(run.records)]
     return sorted({name.partition(".")[2] for own in measured for name in own if name.startswith("positives.")})
+
+
+def places(run: Run) -> int | None:
+    """How many places a side the maps of this run's network have; None where its crop is not known."""
+    preprocessing = run.settings.get("preprocessing")
+    size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
+    crop = number(run.training.get("crop_size") or size)
+    return map_size(int(crop)) if crop else None
 
 
 def _by_finding(name: str, results: list[Result]) -> dict[str, Any]:

@@ -36,7 +36,8 @@ SALIENCY = """\
 <p class="soft">Left the image as the network sees it, right where it finds what the title says: the class activation
 map of the best model, from nothing <span class="scale" style="background:linear-gradient(to right,
 {{ legend|join(', ') }})"></span> to the strongest place of this image. The map shows what moved the network, not that
-it is right.</p>
+it is right.{% if places == 1 %} At this image size the network's last map is a single place: it cannot say where.
+{% elif places %} The network's last map has {{ places }} × {{ places }} places.{% endif %}</p>
 <div class="grid">{% for label, source in saliency %}<figure><img src="{{ source }}" alt="{{ label }}">
 <figcaption>{{ label }}</figcaption></figure>
 {% endfor %}</div>

@@ -39,6 +39,13 @@ def legend() -> list[str]:
     return ["#{:02x}{:02x}{:02x}".format(*step) for step in steps]
 
 
+def map_size(crop: int) -> int:
+    """Height and width of DenseNet-121's last feature map for a crop of so many pixels: the places a map can tell."""
+    for _ in range(2):  # the first convolution and pooling round up, the three transitions down
+        crop = (crop + 1) // 2
+    return crop // 8
+
+
 def save_saliency(folder: Path, rows: list[tuple[str, ArrayLike, ArrayLike]]) -> list[Path]:
     """Write one PNG per (title, image, heat): left the bare image, right with the map. Older pictures in it go.
 
