@@ -40,7 +40,8 @@ def curves(records: Sequence[Record], best: int | None, rounds: int) -> str:
             axes.set_xlim(-0.03 * rounds, 1.03 * rounds)
             axes.xaxis.get_major_locator().set_params(integer=True)
         for axes in (loss_axes, cost_axes):
-            axes.set_ylim(bottom=0)
+            if axes.lines:  # a flat curve would else touch the top
+                axes.set_ylim(0, 1.08 * max(float(axes.dataLim.y1), 1e-6))
         auc_axes.set_ylim(min(LOWEST_SHOWN, auc_axes.get_ylim()[0]), 1)
         auc_axes.legend(loc="upper left", ncols=2, columnspacing=1, handlelength=1.4)
         return data_address(figure)
