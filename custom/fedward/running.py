@@ -71,7 +71,7 @@ def run_and_report(
             f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False
         )
         try:
-            with LiveTable(settings.rounds, console) as table:
+            with LiveTable(settings.rounds, console, settings.training.batch_size) as table:
                 if environment == "sim":
                     _simulate(settings, sites_folder, folder, threads, device, tensorboard, table.add)
                 else:
