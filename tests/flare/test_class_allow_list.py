@@ -16,6 +16,7 @@ import fedward
 from fedward.errors import UsageError
 from fedward.flare.components import COMPONENTS, FLARE_COMPONENTS, class_allow_list
 from fedward.flare.simulator_workspace import write_simulator_workspace
+from fedward.rounds.run_folder import write_json
 
 PACKAGE = Path(fedward.__file__).parent
 SETTINGS = tiny_settings().to_dict()
@@ -154,6 +155,7 @@ def replaced(values: dict, place: tuple, value) -> dict:
 
 
 def test_the_simulator_workspace_enforces_the_list(tmp_path):
+    write_json(tmp_path / "sites" / "partition.json", {"data_set": "lgg", "sites": {"hospital-01": {}}})
     write_simulator_workspace(tmp_path / "ws", tmp_path / "sites", tmp_path / "runs", 1, "cpu")
     assert sorted(p.name for p in (tmp_path / "ws" / "local").iterdir()) == ["fedward.yml", "resources.json"]
     resources = json.loads((tmp_path / "ws" / "local" / "resources.json").read_text())

@@ -16,6 +16,8 @@ from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json
 from fedward.simulation import find_sites, site_data_sets
 
+pytestmark = pytest.mark.timeout(600)
+
 JOB = Path(__file__).parents[2] / "jobs" / "cxr_classification" / "job.py"
 LEAD = "lead-cxr@consortium.example"
 LINEAR = [
@@ -49,7 +51,7 @@ def xray_sites(network, tmp_path_factory):
 def run(network, xray_sites, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "xray"
     options = ["--env", "prod", "--startup-kit", network.kit(LEAD), "--sites", xray_sites, "--out", folder]
-    done = command(sys.executable, JOB, *LINEAR, *options, limit=200)
+    done = command(sys.executable, JOB, *LINEAR, *options, limit=300)
     assert done.returncode == 0, done.stdout
     return SimpleNamespace(folder=RunFolder(folder), output=done.stdout)
 
@@ -81,7 +83,7 @@ def test_the_encoder_travels_once_and_details_leave_rounded(run):
 
 def test_the_weights_are_those_of_the_plain_loop_bit_for_bit(run, xray_sites, tmp_path):
     options = ["--sites", xray_sites, "--out", tmp_path / "loop", "--env", "loop", "--threads", "1", "--device", "cpu"]
-    done = command(sys.executable, JOB, *LINEAR, *options, limit=200)
+    done = command(sys.executable, JOB, *LINEAR, *options, limit=300)
     assert done.returncode == 0, done.stdout
     ours, looped = (read_model(RunFolder(path).model("last"))[0] for path in (run.folder.root, tmp_path / "loop"))
     assert ours.keys() == looped.keys()
