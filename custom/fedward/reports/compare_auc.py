@@ -17,9 +17,8 @@ from fedward.reports.metrics import bytes_received, bytes_sent, number, rounds_t
 from fedward.reports.predictions import Predictions, read_predictions
 from fedward.reports.run_data import Run
 from fedward.rounds.record import global_curve
-from fedward.training.auc import DRAWS, PERCENTILES, auc_per_finding, bootstrap_auc
+from fedward.training.auc import DRAWS, auc_per_finding, bootstrap_auc, draw_means, interval
 
-SEED = 0  # of the draws, which all methods share
 MUCH = 20_000_000  # labels in all draws of all models from which processes are worth their start
 
 Floats = NDArray[np.float64]
@@ -211,7 +210,7 @@ def _bootstrap(predictions: Sequence[Predictions]) -> list[tuple[Floats, Floats]
 
 
 def _drawn(scores: NDArray[np.float32], labels: NDArray[np.float32], patients: Sequence[str]) -> tuple[Floats, Floats]:
-    return auc_per_finding(scores, labels).values, bootstrap_auc(scores, labels, patients, SEED)
+    return auc_per_finding(scores, labels).values, bootstrap_auc(scores, labels, patients)
 
 
 def _average(parts: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
@@ -222,12 +221,9 @@ def _estimate(values: Floats, drawn: Floats) -> Estimate | None:
     """Mean over the findings that have both classes, in each draw over those that it has both classes of."""
     if np.isnan(values).all():
         return None
-    known = ~np.isnan(drawn)
-    means = np.where(known, drawn, 0.0).sum(axis=1)[known.any(axis=1)] / known.sum(axis=1)[known.any(axis=1)]
-    if not len(means):
-        return Estimate(float(np.nanmean(values)), None, None)
-    low, high = np.percentile(means, PERCENTILES)
-    return Estimate(float(np.nanmean(values)), float(low), float(high))
+    value, *limits = interval(float(np.nanmean(values)), draw_means(drawn))
+    low, high = (None if np.isnan(limit) else limit for limit in limits)
+    return Estimate(value, low, high)
 
 
 def _curve(run: Run) -> list[tuple[int, float]]:

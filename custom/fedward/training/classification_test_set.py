@@ -17,7 +17,7 @@ from fedward.networks.checkpoint import load_model
 from fedward.rounds.run_folder import RunFolder, write_bytes, write_json
 from fedward.settings import RunSettings
 from fedward.simulation import CACHE
-from fedward.training.auc import PERCENTILES, Interval, auc_intervals, auc_per_finding, bootstrap_auc
+from fedward.training.auc import Interval, auc_intervals, auc_per_finding, bootstrap_auc, draw_means, interval
 from fedward.training.classification import class_activation, evaluation_of, predict_logits
 from fedward.training.trainer import choose_device
 from fedward.training.xray_images import XrayImages, image_data_set, open_xrays
@@ -48,7 +48,7 @@ def write_test(folder: RunFolder, settings: RunSettings, sites_folder: Path | No
         logits = predict_logits(model.to(device), images, crop, device)
         predictions[name] = logits.sigmoid().cpu().numpy()
         evaluation = evaluation_of(logits, images, table.findings).to_dict()
-        intervals = auc_intervals(predictions[name], table.labels, table.patients, settings.seed)
+        intervals = auc_intervals(predictions[name], table.labels, table.patients)
         models[name] = {
             "round": metadata["round"],
             "evaluation": evaluation,
@@ -76,10 +76,9 @@ def write_local_test(
             scores.append(predict_logits(model.to(device), images, crop, device).sigmoid().cpu().numpy())
         predictions[name] = np.stack(scores)
         values = np.mean([auc_per_finding(s, table.labels).values for s in scores], axis=0)
-        drawn = np.mean([bootstrap_auc(s, table.labels, table.patients, settings.seed) for s in scores], axis=0)
-        means = np.nanmean(drawn, axis=1) if np.isfinite(drawn).any() else np.empty(0)
-        findings = tuple(_interval(value, drawn[:, i]) for i, value in enumerate(values))
-        mean = _interval(float(np.nanmean(values)) if np.isfinite(values).any() else np.nan, means)
+        drawn = np.mean([bootstrap_auc(s, table.labels, table.patients) for s in scores], axis=0)
+        findings = tuple(interval(float(value), drawn[:, i]) for i, value in enumerate(values))
+        mean = interval(float(np.nanmean(values)) if np.isfinite(values).any() else np.nan, draw_means(drawn))
         pooled = torch.from_numpy(np.mean(scores, axis=0)).logit()
         models[name] = {
             "round": settings.rounds,
@@ -119,13 +118,6 @@ def _aucs(table: ImageTable, mean: Interval, findings: Sequence[Interval]) -> di
             for i, (name, interval) in enumerate(zip(table.findings, findings, strict=True))
         },
     }
-
-
-def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
-    known = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or not len(known):
-        return Interval(value, np.nan, np.nan)
-    return Interval(float(value), *(float(v) for v in np.percentile(known, PERCENTILES)))
 
 
 def _plain(value: float) -> float | None:
