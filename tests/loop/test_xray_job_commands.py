@@ -77,13 +77,9 @@ def test_classification_from_the_encoder_of_a_pretraining(call, places, tmp_path
     assert call(CLASSIFICATION, "--sites", "HOSPITALS", "--out", "OUT", *options, *LOOP)[0] == 2  # finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("job", "mode"),
-    [
-        (CLASSIFICATION, "central"),
-        (CLASSIFICATION, "local"),
-        pytest.param(PRETRAINING, "central", marks=pytest.mark.slow),
-    ],
+    ("job", "mode"), [(CLASSIFICATION, "central"), (CLASSIFICATION, "local"), (PRETRAINING, "central")]
 )
 def test_baselines(call, tmp_path, job, mode):
     own = ["--method", "rotation"] if job is PRETRAINING else ["--uncertain", "ignore"]
