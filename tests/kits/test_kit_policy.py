@@ -107,7 +107,7 @@ STRICTER = [
     ("authorization", lambda v: v["permissions"].pop("member"), "member: view (any -> none)"),
     ("privacy", lambda v: leaving(v).update(warnings=False), "scope fedward: warnings stay"),
     ("privacy", lambda v: leaving(v)["counts"].update(samples=10), "scope fedward: count samples is rounded to 10"),
-    ("privacy", lambda v: leaving(v)["parameters"]["train"]["layers"].pop(), "layers head.* of task train stay"),
+    ("privacy", lambda v: leaving(v)["parameters"]["train"]["layers"].pop(), "layers predictor.* of task train stay"),
     ("privacy", lambda v: leaving(v)["parameters"]["train"].update(layers=["head.bias"]), "layers head.* of task"),
     ("privacy", lambda v: leaving(v)["parameters"]["train"].update(max_bytes=9), "9 bytes of task train may leave"),
     ("privacy", lambda v: leaving(v)["parameters"].clear(), "parameters of task train stay"),
