@@ -162,9 +162,7 @@ def _show_job(console: Any, job: dict[str, Any], site: str, layers: bool) -> Non
             rows.append((name, f"removed: {', '.join(task['removed'])}"))
     console.print(_table("task", [*rows, ("in all", f"{job['bytes_in_all']:,} bytes of parameters")]))
     if job["takes_part"] and any(task["refused"] for task in job["tasks"]):
-        line = (
-            "The server refuses every result of this site: it takes all layers that are trained, and not all leave."
-        )
+        line = "The server refuses every result of this site: it takes all layers that are trained, and not all leave."
         console.print(line, style="bold red", soft_wrap=True)
     if layers:
         train = job["tasks"][0]["layers"]

@@ -12,7 +12,6 @@ from safetensors.numpy import save
 
 from fedward.rounds.run_folder import write_bytes
 
-
 READ_AT_ONCE = 2**24  # bytes of an opened file that may be in memory before it is opened again
 
 
@@ -25,7 +24,7 @@ class SpooledUpdate(Mapping[str, NDArray[np.generic]]):
 
     def __init__(self, path: Path):
         self.path = path
-        self._file: Any = safe_open(path, framework="numpy")
+        self._file = self._open()
         self._keys = frozenset(self._file.keys())
         self._read = 0
 
@@ -33,10 +32,13 @@ class SpooledUpdate(Mapping[str, NDArray[np.generic]]):
         if key not in self._keys:
             raise KeyError(key)
         if self._read > READ_AT_ONCE:
-            self._file, self._read = safe_open(self.path, framework="numpy"), 0
+            self._file, self._read = self._open(), 0
         tensor: NDArray[np.generic] = self._file.get_tensor(key)
         self._read += tensor.nbytes
         return tensor
+
+    def _open(self) -> Any:  # safetensors has no types
+        return safe_open(self.path, framework="numpy")
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._keys))
