@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import sys
+from functools import cache
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 JOBS = (LGG, CLASSIFICATION, PRETRAINING)
 FOLDERS = ("docs", "jobs", "benchmarks", "provisioning", "workspace_templates")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
+BENCHMARKS = ("lgg_table1", "cxr")
 FLARE_OPTIONS = {"--export", "--export-dir"}  # taken by FLARE itself, see job_command
 OTHER_PROGRAMS = (
     *("nvflare ", "git ", "pip ", "source ", "cd ", "make ", "import ", "rounds ", "weights "),
@@ -36,8 +39,9 @@ def command_named(line: str) -> click.Command | None:
     for job in JOBS:
         if f"jobs/{job.name}/job.py" in line:
             return training_command(job)
-    if "benchmarks/lgg_table1/run.py" in line:
-        return benchmark()
+    for name in BENCHMARKS:
+        if f"benchmarks/{name}/run.py" in line:
+            return benchmark(name)
     return None
 
 
@@ -48,12 +52,18 @@ def part_of(command: click.Command, words: list[str]) -> click.Command:
     return command.commands[words[0]]
 
 
-def benchmark() -> click.Command:
-    spec = importlib.util.spec_from_file_location("lgg_table1_run", ROOT / "benchmarks" / "lgg_table1" / "run.py")
+@cache
+def benchmark(name: str) -> click.Command:
+    folder = ROOT / "benchmarks" / name
+    spec = importlib.util.spec_from_file_location(f"{name}_run", folder / "run.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(folder))  # its own modules lie beside it
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
     return module.main
 
 
@@ -80,7 +90,7 @@ def wrong_commands(text: str) -> list[str]:
     known = set(FLARE_OPTIONS)
     groups = [command for command in map(named, COMMANDS) if isinstance(command, click.Group)]
     parts = [part for group in groups for part in group.commands.values()]
-    for command in [*map(training_command, JOBS), benchmark(), *map(named, COMMANDS), *parts, cli]:
+    for command in [*map(training_command, JOBS), *map(benchmark, BENCHMARKS), *map(named, COMMANDS), *parts, cli]:
         known |= options(command).keys() | {"--help", "--version"}
     wrong = []
     for line in code_of(text):
