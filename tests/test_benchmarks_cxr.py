@@ -159,5 +159,5 @@ def test_rounds_to_reach_an_auc(places: Path) -> None:
     tables.write_tables(SMALL)
     text = (places / "small" / "answers.md").read_text()
     assert "The random start ends at a validation AUC of 0.610, which it first reaches after 2 of 4 rounds." in text
-    assert "MoCo-v2 reaches it after 1 rounds (at most half of its rounds: yes)." in text
+    assert "MoCo-v2 first reaches it after 1 round: at most half of all 4: yes, " in text
     assert (places / "small" / "figure6.png").stat().st_size > 1000

@@ -100,13 +100,24 @@ def rounds_saved(preset: rows.Preset) -> str:
         if reached is None:
             lines.append(f"- {NAMES[start]} never reaches it.")
             continue
-        half = "at most half of its rounds: yes" if own is not None and 2 * reached <= own else "at most half: no"
-        lines.append(f"- {NAMES[start]} reaches it after {reached} rounds ({half}).")
-    return "\n".join(lines)
+        lines.append(f"- {NAMES[start]} first reaches it after {_count(reached)}: {_halves(reached, own, rounds)}.")
+    return "\n".join([lines[0], "", *lines[1:]])
+
+
+def _count(rounds: int) -> str:
+    return f"{rounds} round" if rounds == 1 else f"{rounds} rounds"
+
+
+def _halves(reached: int, own: int | None, rounds: int) -> str:
+    """Whether that is at most half of the random start's rounds, all of them and those until it first got there."""
+    sides = [(rounds, f"all {rounds}")] + ([(own, f"the {own} until the random start first does")] if own else [])
+    words = [f"at most half of {what}: {'yes' if 2 * reached <= count else 'no'}" for count, what in sides]
+    return ", ".join(words)
 
 
 def federated(found: list[dict[str, Any]]) -> str:
-    return f"{against(found, rows.FEDERATED, 'moco_v2')}\n{against(found, rows.FEDERATED, rows.RANDOM)}"
+    texts = [against(found, rows.FEDERATED, other) for other in ("moco_v2", rows.RANDOM)]
+    return "\n".join(dict.fromkeys(texts))
 
 
 def bytes_sent(preset: rows.Preset) -> str:

@@ -62,7 +62,7 @@ PRESETS = {
             pretraining=words("--rounds 5 --batch-size 64 --learning-rate 0.05"),
             methods=SHORT,
             federated=words("--queue-size 192"),
-            linear=words("--rounds 10 --local-epochs 5 --batch-size 16 --learning-rate 0.01"),
+            linear=words("--rounds 20 --local-epochs 5 --batch-size 16 --learning-rate 0.1"),
             fine_tune=words("--rounds 12 --batch-size 16 --learning-rate 0.01"),
         ),
         Preset(
@@ -74,7 +74,7 @@ PRESETS = {
             pretraining=words("--rounds 100 --batch-size 128 --learning-rate 0.05"),
             methods={"moco_v2": words("--queue-size 2048 --momentum-encoder 0.99")},
             federated=words("--batch-size 64 --queue-size 192"),
-            linear=words("--rounds 10 --local-epochs 5 --batch-size 16 --learning-rate 0.01"),
+            linear=words("--rounds 20 --local-epochs 5 --batch-size 16 --learning-rate 0.1"),
             fine_tune=words("--rounds 50 --batch-size 16 --learning-rate 0.01"),
             fractions=(*FRACTIONS, 0.05, 0.01),
         ),
