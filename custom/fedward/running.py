@@ -91,22 +91,25 @@ def run_in_poc(
     the folder for its logs.
     """
     from fedward.kits.kit import open_kit
-    from fedward.kits.one_machine import LEAD, PROJECT, free_port
+    from fedward.kits.one_machine import PROJECT, free_port, leads
     from fedward.local_network import start_network
 
     check_apart(folder.root, sites_folder)
     with alone_in(folder.root):
         if folder.finished():
             raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+        place = folder.root / "poc"
+        leads_of = leads(place, PROJECT)
+        if settings.study not in leads_of:
+            raise UsageError(f"study {settings.study!r} is unknown here: --study is one of {', '.join(leads_of)}")
         _check_ready(settings, "poc", sites_folder, folder, 1, "auto")
         fill_cache(settings, sites_folder, console)
-        place = folder.root / "poc"
         shutil.rmtree(place / "workspace", ignore_errors=True)
         processes = start_network(
             place, sites_folder, settings.sites, PROJECT, free_port(), poc=True, say=console.print
         )
         try:
-            run_on_network(settings, open_kit(place / LEAD), folder, tensorboard, console)
+            run_on_network(settings, open_kit(leads_of[settings.study]), folder, tensorboard, console)
         finally:
             processes.stop()
         shutil.rmtree(place)

@@ -46,7 +46,7 @@ def start(context: click.Context, network: Path, sites: Path | None, project: Pa
 
     Each start runs the kit's own start.sh, so fedward check-kit decides whether a site may start.
     """
-    from fedward.kits.one_machine import LEAD, PROJECT, check_place
+    from fedward.kits.one_machine import PROJECT, check_place, leads
     from fedward.local_network import start_network
     from fedward.simulation import find_sites
 
@@ -57,7 +57,8 @@ def start(context: click.Context, network: Path, sites: Path | None, project: Pa
     processes = start_network(network, sites, hospitals, project or PROJECT, port, say=click.echo)
     click.echo(f"All {len(hospitals)} hospitals are connected after {time.monotonic() - begin:.0f} s.")
     _show(network, processes)
-    click.echo(f"Submit with the kit of the lead: {shlex.quote(str(network / LEAD))}")
+    for study, kit in leads(network, project or PROJECT).items():
+        click.echo(f"Submit jobs of study {study} with the kit of its lead: {shlex.quote(str(kit))}")
 
 
 @command.command("stop")

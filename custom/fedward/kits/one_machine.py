@@ -214,14 +214,24 @@ def tail(file: Path) -> str:
 
 
 def name_people(network: Path, kits: Path) -> None:
-    """NETWORK/lead and NETWORK/project_admin: short names for the first kit of each role."""
+    """Short names of the kits of leads and administrators: NETWORK/lead, NETWORK/lead-cxr, NETWORK/project_admin."""
     users = open_kit(server_kit(kits)).network.users
-    for role in (LEAD, ADMIN):
-        names = sorted(name for name, user in users.items() if user["role"] == role)
-        link = network / role
-        if names and not link.is_symlink():
-            preferred = next((name for name in names if name.startswith(f"{role}@")), names[0])
-            link.symlink_to((kits / preferred).resolve())
+    for name, user in sorted(users.items()):
+        link = network / (ADMIN if user["role"] == ADMIN else name.partition("@")[0])
+        if user["role"] in (LEAD, ADMIN) and not link.is_symlink():
+            link.symlink_to((kits / name).resolve())
+
+
+def leads(network: Path, project: Path) -> dict[str, Path]:
+    """The kit of each study's lead, by study: only an admin of a study may submit its jobs."""
+    values = _project(project)
+    roles = {person["name"]: person.get("role") for person in values["participants"]}
+    found: dict[str, Path] = {}
+    for study, about in (values.get("studies") or {}).items():
+        names = sorted(name for name in about.get("admins") or [] if roles.get(name) == LEAD)
+        if names:
+            found[study] = network / names[0].partition("@")[0]
+    return found
 
 
 def check_port_free(kits: Path) -> None:
