@@ -135,8 +135,8 @@ def test_tables_leave_empty_what_was_not_run_and_name_its_command(places: Path) 
     assert "| random | 2 | 0.615 (0.610 to 0.620) | 0.615 (0.610 to 0.620) |  |  |" in text
     assert "| MoCo-v2 |  |  |  |  |  |" in text
     missing = text.split("## Not run")[1]
-    assert "linear-iid-moco_v2-seed-1: python jobs/cxr_classification/job.py" in missing
-    assert "\nlinear-iid-random-seed-1:" not in missing
+    assert "run.py table1 --preset small --only linear-iid-moco_v2 --seeds 1,2,3 --work WORK" in missing
+    assert "--only linear-iid-random --seeds 3 " in missing
     assert "Not answered" in (places / "small" / "answers.md").read_text()
 
 

@@ -39,8 +39,9 @@ def against(found: list[dict[str, Any]], first: str, second: str, fraction: floa
 
 def _words(entry: dict[str, Any]) -> str:
     mean = entry["mean"]
+    seeds = f"{len(entry['seeds'])} seeds" if len(entry["seeds"]) > 1 else "1 seed"
     verdict = "clear" if mean["low"] > 0 or mean["high"] < 0 else "not clear"
-    return f"{interval(mean)} ({verdict}; {len(entry['seeds'])} seeds)"
+    return f"{interval(mean)} ({verdict}; {seeds})"
 
 
 def over_random(found: list[dict[str, Any]]) -> str:

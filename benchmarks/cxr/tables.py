@@ -12,6 +12,7 @@ from cells import NAMES, aucs, difference, finding_auc, interval, mean_auc, numb
 from fedward.datasets.chestxray14 import FINDINGS
 from fedward.rounds.run_folder import write_bytes
 
+SEEDS_ASKED = (1, 2, 3)
 ALL = (*rows.STARTS, rows.FEDERATED)
 READING = (
     "Mean AUC on the test patients over the findings that have both classes, of the model that was best on the "
@@ -180,12 +181,19 @@ def pretrainings(preset: rows.Preset, found: list[dict[str, Any]]) -> str:
 
 
 def _not_run(name: str, preset: rows.Preset) -> str:
-    """The commands of a table's empty rows."""
+    """The commands of a table's empty rows, all seeds of one in one."""
     if name not in rows.TABLES:
         return ""
-    wanted = rows.all_rows((name,), preset, (1, 2, 3))
+    wanted = rows.all_rows((name,), preset, SEEDS_ASKED)
     missing = [row for row in wanted if results.read_result(row.name, preset) is None]
-    if not missing:
+    seeds: dict[str, list[int]] = {}
+    for row in missing:
+        seeds.setdefault(row.name.removesuffix(f"-seed-{row.seed}"), []).append(row.seed)
+    if not seeds:
         return ""
-    lines = "\n".join(f"{row.name}: {results.command_of(row)}" for row in missing)
+    lines = "\n".join(
+        f"python benchmarks/cxr/run.py {name} --preset {preset.name} --only {row} "
+        f"--seeds {','.join(str(seed) for seed in found)} --work WORK{' --imagenet FILE' * row.endswith(rows.IMAGENET)}"
+        for row, found in seeds.items()
+    )
     return f"\n## Not run\n\n```\n{lines}\n```\n"
