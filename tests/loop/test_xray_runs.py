@@ -179,6 +179,12 @@ def test_only_the_online_network_is_averaged_and_the_encoder_is_handed_on(xray_s
     assert load_model(folder.model("encoder"))[0].classifier is None
 
 
+def test_a_queue_too_large_for_a_hospital_is_refused_before_any_image_is_read(xray_sites, tmp_path):
+    with pytest.raises(FedwardError, match=r"hospital-0\d: pretext: a queue of 400 keys"):
+        run(pretraining(xray_sites, "moco_v2", {"queue_size": 400}, name="queue"), xray_sites, tmp_path)
+    assert not (tmp_path / "queue").exists()
+
+
 def test_classification_starts_from_a_registered_pretraining(xray_sites, tmp_path):
     from fedward.commands.register_weights import command
 

@@ -20,7 +20,8 @@ def shown(records: list[dict], terminal: bool, rounds: int = 25) -> str:
 
 
 def test_a_pipe_gets_one_line_a_round():
-    lines = shown(fake_records(rounds=25), terminal=False).splitlines()
+    text = shown(fake_records(rounds=25), terminal=False)
+    lines = [line for line in text.splitlines() if not line.startswith("Warning")]
     assert len(lines) == 26
     assert lines[0].startswith("round 1/25  sites 10/10  time ")
     assert "hospital-01=" in lines[0]
@@ -28,6 +29,14 @@ def test_a_pipe_gets_one_line_a_round():
     assert "sites 9/10" in lines[2]
     assert lines[25].startswith("round final")
     assert not any("\x1b" in line for line in lines)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_warning_is_told_once(terminal):
+    records = fake_records(rounds=3)
+    for record in records:
+        record["warnings"] = [{"site": "hospital-02", "message": "no validation patient"}]
+    assert shown(records, terminal).count("Warning: hospital-02: no validation patient") == 1
 
 
 def test_a_terminal_ends_with_the_whole_table_and_the_last_weights():

@@ -213,6 +213,11 @@ def test_without_any_known_label_nothing_is_measured():
     assert evaluation.cost is evaluation.quality is None
 
 
+def test_a_model_that_has_diverged_is_named_as_that():
+    with pytest.raises(FedwardError, match="lower the learning rate"):
+        evaluation_of(torch.full((2, 2), torch.nan), xrays(2), FINDINGS)
+
+
 def test_warnings_of_what_a_site_cannot_claim():
     good = xrays(6)
     unknown, ones = (xrays(3, labels=np.full((3, 2), value, np.float32)) for value in (np.nan, 1))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from fedward.datasets.layout import read_split
 from fedward.errors import DataError, FedwardError, UsageError
 from fedward.pretext.agreed_warnings import FEW_VALIDATION, NO_VALIDATION
 from fedward.pretext.feature_statistics import FEWEST_IMAGES
@@ -80,9 +81,14 @@ def prepare(settings: RunSettings, folders: Sequence[Path], cache: Path) -> None
 
 def check(settings: RunSettings, config: SiteConfig) -> None:
     assert settings.pretext is not None
-    for name in (settings.data_set, settings.pretext.probe_data_set):
-        if name is not None:
-            image_data_set(name).read_table(config.data_folder(name), settings.selection)
+    folder = config.data_folder(settings.data_set)
+    data_set = image_data_set(settings.data_set)
+    split = read_split(folder, data_set.find_patients(folder), settings.seed)
+    images = len(data_set.read_table(folder, settings.selection).of_patients(split.train))
+    settings.pretext.check_data_size(images, settings.training.batch_size)
+    probe = settings.pretext.probe_data_set
+    if probe is not None and probe != settings.data_set:
+        image_data_set(probe).read_table(config.data_folder(probe), settings.selection)
 
 
 def no_score(settings: RunSettings, config: SiteConfig) -> NoReturn:

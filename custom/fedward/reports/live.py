@@ -22,7 +22,7 @@ class LiveTable:
     `rounds` is None where their number is not known; images per second need the `batch_size`. Cost, Dice, AUC and the
     like are those of the model the round received, so the last global model has a line of its own. On a terminal the
     latest rounds that fit are redrawn, with each hospital's last weight below; the whole table is left behind at the
-    end. Elsewhere (a pipe, a log) every record is one plain line.
+    end. Elsewhere (a pipe, a log) every record is one plain line. A warning of a site is told once.
     """
 
     def __init__(self, rounds: int | None, console: Console | None = None, batch_size: int | None = None):
@@ -30,6 +30,7 @@ class LiveTable:
         self.batch_size = batch_size
         self.console = console or Console()
         self.records: list[Record] = []
+        self._told: set[str] = set()
         self._live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
 
     def __enter__(self) -> "LiveTable":
@@ -40,10 +41,18 @@ class LiveTable:
     def add(self, record: Record) -> None:
         """Show one more record."""
         self.records.append(record)
+        self._warn(record)
         if self.console.is_terminal:
             self._live.update(self._table(fitting=True), refresh=True)
         else:
             self.console.print(plain_line(self._row(len(self.records))), soft_wrap=True, highlight=False, markup=False)
+
+    def _warn(self, record: Record) -> None:
+        warnings = [f"{w.get('site') or 'server'}: {w.get('message')}" for w in record.get("warnings") or ()]
+        for text in warnings:
+            if text not in self._told:
+                self._told.add(text)
+                self.console.print(f"Warning: {text}", style="yellow", soft_wrap=True, highlight=False, markup=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fedward.errors import FedwardError
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import Parameters
 from fedward.pretext.augmentation import centre_crop, classification_view
@@ -191,6 +192,10 @@ def evaluation_of(logits: Tensor, images: XrayImages, findings: tuple[str, ...])
     The quality is the mean AUC over the findings that have both classes; None where none has, as the cost is without
     any known label.
     """
+    if not logits.isfinite().all():
+        raise FedwardError(
+            "the model's outputs are not finite: training has diverged; lower the learning rate, or take larger batches"
+        )
     labels = images.labels
     auc = auc_per_finding(logits.sigmoid().double().cpu().numpy(), labels.numpy())
     details = {f"auc.{f}": float(v) for f, v in zip(findings, auc.values, strict=True) if not np.isnan(v)}

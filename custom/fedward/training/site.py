@@ -45,7 +45,7 @@ class Site:
         judgement = task.judge(images, self.claims_from)
         self.unmeasured, self.warnings = judgement.unmeasured, [*images.notes, *judgement.warnings]
         for warning in self.warnings:
-            log.warning("%s: %s", name, warning)
+            log.info("%s: %s", name, warning)  # the round's record warns the user
 
     def train(self, parameters: Parameters, round_number: int) -> tuple[Parameters, Report]:
         """Validate the received parameters, train, validate the own ones: (own parameters, report)."""
