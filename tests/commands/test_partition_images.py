@@ -102,6 +102,16 @@ def test_the_official_list_is_the_default_and_a_fold_takes_its_place(nih, tmp_pa
     assert [s["official_test"] for s in settings] == [True, True, False]
 
 
+def test_a_lost_test_list_is_no_reason_to_set_nobody_apart(nih, tmp_path, capsys):
+    add_lists(nih, range(3, 9))
+    (nih / "test_list.txt").unlink()
+    arguments = ["partition", "chestxray14", str(nih), "--sites", "2", "--labels-only"]
+    assert run(cli, [*arguments, "--out", str(tmp_path / "a")]) == 1
+    assert "bring test_list.txt back, or give --fold" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "a").exists()
+    assert run(cli, [*arguments, "--fold", "1", "--out", str(tmp_path / "b")]) == 0
+
+
 def test_literally_dealt_hospitals_without_finding_are_warned_of(nih, tmp_path, capsys):
     arguments = ["partition", "chestxray14", str(nih), "--sites", "5", "--no-finding", "literal", "--labels-only"]
     assert run(cli, [*arguments, "--out", str(tmp_path / "plan")]) == 0

@@ -160,6 +160,13 @@ def test_official_lists_that_contradict_are_an_error(root, test, train, reason):
         nih.official_test(root)
 
 
+def test_the_training_list_alone_is_an_error_and_not_a_set_without_test_patients(root):
+    write_lists(root, [NIH_ROWS[2][0]], [NIH_ROWS[0][0]])
+    (root / nih.TEST_LIST).unlink()
+    with pytest.raises(FileProblem, match=r"train_val_list\.txt: no test list.*bring test_list\.txt back"):
+        nih.official_test(root)
+
+
 def test_a_list_that_names_nothing_of_the_table_is_an_error(root):
     write_lists(root, ["other.png"])
     with pytest.raises(FileProblem, match="no test patient"):

@@ -89,6 +89,14 @@ def test_a_patient_in_both_lists_and_names_that_nobody_knows(root):
     assert reasons(root, "warning") == ["unknown names: 1 of 3, such as 00000077_000.png"]
 
 
+def test_the_training_list_alone_is_a_warning(root):
+    (root / nih.TRAIN_LIST).write_text("\n".join(row[0] for row in NIH_ROWS[:4]))
+    assert reasons(root, "error") == []
+    assert reasons(root, "warning") == ["no test list: test_list.txt is not beside it"]
+    (root / nih.TRAIN_LIST).rename(root / nih.TEST_LIST)
+    assert reasons(root, "warning") == []
+
+
 def test_rows_that_look_wrong_are_warnings(root):
     add_rows(
         root,

@@ -87,9 +87,12 @@ def official_test(root: Path) -> tuple[str, ...] | None:
     """The patients of test_list.txt, sorted, or None where there is no such list.
 
     Images in neither list go with their patient. Names that the table does not know are passed over: a part of the
-    set may come with the whole lists. Raises DataError where a patient is in both lists, or in the table and neither.
+    set may come with the whole lists. Raises DataError where a patient is in both lists, or in the table and neither,
+    or where only train_val_list.txt is there.
     """
     test, train = (read_list(Path(root) / name) for name in (TEST_LIST, TRAIN_LIST))
+    if test is None and train is not None:  # without a word, test patients would be trained on
+        raise lost_test_list(root)
     if test is None:
         return None
     patients, problems = split_patients(root, read_entries(root), test, train)
@@ -213,6 +216,12 @@ def read_list(path: Path) -> tuple[str, ...] | None:
     if not lines:
         raise FileProblem(path, "empty list: it names no image", "restore the original list, or remove it")
     return tuple(lines)
+
+
+def lost_test_list(root: Path) -> FileProblem:
+    """What is wrong where train_val_list.txt stands alone."""
+    reason = f"no test list: {TEST_LIST} is not beside it"
+    return FileProblem(Path(root) / TRAIN_LIST, reason, f"bring {TEST_LIST} back, or give --fold to `fedward partition`")
 
 
 def split_patients(

@@ -3,7 +3,8 @@
 Errors besides those of `image_check`: a missing table or column, unknown findings and other wrong rows, rows without
 image, an image name twice, a patient in both official lists or in neither, a wrong split.json.
 Warnings: images without row (they are left out), empty labels, ages that cannot be, images named after another
-patient, names in the lists that the table does not know, and counts that are not the published ones.
+patient, names in the lists that the table does not know, a training list without test list, and counts that are not
+the published ones.
 """
 
 import re
@@ -14,7 +15,7 @@ import numpy as np
 from fedward.datasets import chestxray14 as nih
 from fedward.datasets.base import CheckResult, FileProblem, Problem
 from fedward.datasets.csv_table import CsvTable, read_csv
-from fedward.datasets.image_check import as_error, check_images, check_labels, check_split, result_of
+from fedward.datasets.image_check import as_error, as_warning, check_images, check_labels, check_split, result_of
 from fedward.datasets.image_table import ImageTable, finding_counts
 
 AGE = re.compile(r"0*(\d+)([YMWD]?)")
@@ -106,7 +107,7 @@ def _check_lists(root: Path, entries: nih.Entries) -> list[Problem]:
         test, train = (nih.read_list(root / name) for name in (nih.TEST_LIST, nih.TRAIN_LIST))
     except FileProblem as problem:
         return [as_error(problem)]
-    problems = []
+    problems = [as_warning(nih.lost_test_list(root))] if test is None and train is not None else []
     for name, images in ((nih.TEST_LIST, test), (nih.TRAIN_LIST, train)):
         if images is not None and (unknown := set(images) - set(entries.names)):
             reason = f"unknown names: {len(unknown):,} of {len(set(images)):,}, such as {min(unknown)}"
