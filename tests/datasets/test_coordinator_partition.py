@@ -17,10 +17,10 @@ from fedward.simulation import find_sites, simulation_config
 
 @pytest.fixture
 def public(tmp_path):
-    """Forty images in two folders, without labels."""
+    """Forty images in two folders with the same twenty names, without labels."""
     root = tmp_path / "public"
     for number in range(40):
-        path = root / ("a", "b")[number % 2] / f"{number:03d}.png"
+        path = root / ("a", "b")[number % 2] / f"{number // 2:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), number, np.uint8)).save(path)
     return root

@@ -135,11 +135,12 @@ def test_chexpert_is_read_back_with_every_view_and_the_held_back_patients_as_tes
 
 
 def test_a_plain_folder_keeps_its_tree(tmp_path):
-    names = ["a.png", "deep/b.jpeg", "deep/er/c.JPG", "d.png"]
+    names = ["a.png", "deep/a.png", "deep/b.jpeg", "deep/er/a.JPG", "deep/er/c.JPG", "d.png"]
     for name in names:
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_text(name)
     table = image_folder.read_table(tmp_path / "data", ALL)
+    assert len(set(table.patients)) == len(names)
     chosen = XrayPartitionSettings(2, by="iid")
     plan = laid_out("image_folder", tmp_path / "data", table, tmp_path / "sites", chosen)
     found = []

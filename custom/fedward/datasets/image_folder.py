@@ -1,6 +1,7 @@
 """A plain folder of X-ray images without labels, for pretraining: PNG and JPEG files, in any depth of folders.
 
-Each file's name without its ending is a patient: two files of one name in different folders are one patient's.
+Each image is a patient, named by its path below the folder without ending, "/" written "__": deep/er/c.png is
+deep__er__c. Two files that differ only in their ending, such as c.png and c.jpg, are one patient's.
 """
 
 import os
@@ -26,7 +27,12 @@ def read_table(root: Path, selection: SelectionSettings | None = None) -> ImageT
         advice = "give the folder that holds the images"
         raise FileProblem(Path(root), "no image: no PNG or JPEG file in it or below it", advice)
     labels = np.empty((len(paths), 0), np.float32)
-    return ImageTable(tuple(paths), tuple(path.stem for path in paths), labels, ())
+    return ImageTable(tuple(paths), tuple(patient_name(path, Path(root)) for path in paths), labels, ())
+
+
+def patient_name(path: Path, root: Path) -> str:
+    """The patient of an image below `root`: deep/er/c.png -> deep__er__c."""
+    return "__".join(path.relative_to(root).with_suffix("").parts)
 
 
 def official_test(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Check of a plain folder: besides `image_check`, files that are no images and names in two folders (warnings)."""
+"""Check of a plain folder: besides `image_check`, files that are no images and patients of two files (warnings)."""
 
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def check(root: Path, workers: int = 0, quiet: bool = False) -> CheckResult:
         if path.name.lower() not in KNOWN_FILES
     ]
     first: dict[str, Path] = {}
-    for path in table.paths:
-        if (twin := first.setdefault(path.stem, path)) != path:
+    for path, patient in zip(table.paths, table.patients, strict=True):
+        if (twin := first.setdefault(patient, path)) != path:
             reason = f"same name twice: also {twin.relative_to(root)}"
             advice = "nothing, if both are of one patient; else rename one"
             problems.append(Problem("warning", str(path), reason, advice))
