@@ -86,7 +86,12 @@ def test_an_empty_label_is_unknown(root):
     [
         (nih_line("a.png", "Massive", "1"), "unknown finding: 'Massive', line 3 .a.png."),
         (nih_line("a.png", "Mass|", "1"), "unknown finding: ''"),
-        (nih_line("a.png", "mass", "1"), "unknown finding: 'mass'"),
+        (
+            nih_line("a.png", "mass", "1"),
+            "unknown finding: 'mass', write Mass, line 3 .*; use Atelectasis, .*, Hernia or",
+        ),
+        (nih_line("a.png", "pleural thickening", "1"), "write Pleural_Thickening"),
+        (nih_line("a.png", "no finding", "1"), "unknown finding: 'no finding', write No Finding, line 3"),
         (nih_line("a.png", "No Finding|Mass", "1"), "contradiction: 'No Finding|Mass'"),
         (nih_line("00000001_000.png", "Mass", "1"), "image twice: 00000001_000.png in lines 2 and 3"),
         (nih_line("a.png", "Mass", ""), "incomplete row: line 3 lacks Patient ID"),
@@ -113,6 +118,19 @@ def test_a_table_that_cannot_be_read_is_an_error(root, content, reason):
     (root / "Data_Entry_2017.csv").write_bytes(content)
     with pytest.raises(FileProblem, match=reason):
         nih.read_table(root)
+
+
+def test_a_table_with_semicolons_is_said_to_be_one(root):
+    table = root / "Data_Entry_2017.csv"
+    table.write_text(table.read_text().replace(",", ";"))
+    with pytest.raises(FileProblem, match=r"column: Image Index, .*separated by semicolons; save it with commas"):
+        nih.read_table(root)
+
+
+def test_a_table_of_a_spreadsheet_with_a_byte_order_mark_is_read(root):
+    table = root / "Data_Entry_2017.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\n", b"\r\n"))
+    assert nih.read_table(root).patients == ("1", "1", "2", "3", "4")
 
 
 def test_a_wrong_folder_is_an_error(root, tmp_path):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.datasets.base import FileProblem
-from fedward.datasets.csv_table import CsvTable, first_of, read_csv
+from fedward.datasets.csv_table import CsvTable, first_of, plain, read_csv
 from fedward.datasets.image_table import ImageTable
 from fedward.datasets.selection import SelectionSettings
 
@@ -136,10 +136,13 @@ def parse(table: CsvTable) -> Entries:
             known[text] = vector if isinstance(vector, str) else len(matrix)
             matrix += [] if isinstance(vector, str) else [vector]
         place = known[text]
+        advice = "correct the row or restore the original table"
         if not name or not patient:
             problem = f"incomplete row: line {line} lacks {IMAGE if not name else PATIENT}"
         elif isinstance(place, str):
             problem = f"{place}, line {line} ({name})"
+            if problem.startswith("unknown finding"):
+                advice = f"use {', '.join(FINDINGS)} or {NO_FINDING}"
         elif name in seen:
             problem = f"image twice: {name} in lines {seen[name]} and {line}"
         else:
@@ -147,7 +150,7 @@ def parse(table: CsvTable) -> Entries:
             rows.append(row)
             kept.append(place)
             continue
-        problems.append(FileProblem(table.path, problem, "correct the row or restore the original table"))
+        problems.append(FileProblem(table.path, problem, advice))
     labels = np.array(matrix, np.float32).reshape(-1, len(FINDINGS))[np.array(kept, np.int64)]
     chosen = [tuple(values[row] for row in rows) for values in (names, patients)]
     return Entries(chosen[0], chosen[1], labels, tuple(table.lines[row] for row in rows), tuple(problems))
@@ -163,7 +166,8 @@ def label_vector(text: str) -> NDArray[np.float32] | str:
         return vector if parts == [NO_FINDING] else f"contradiction: {text!r}"
     for part in parts:
         if part.replace(" ", "_") not in FINDINGS:
-            return f"unknown finding: {part!r}"
+            meant = next((name for name in (*FINDINGS, NO_FINDING) if plain(name) == plain(part)), None)
+            return f"unknown finding: {part!r}" + (f", write {meant}" if meant else "")
         vector[FINDINGS.index(part.replace(" ", "_"))] = 1
     return vector
 
@@ -221,7 +225,8 @@ def read_list(path: Path) -> tuple[str, ...] | None:
 def lost_test_list(root: Path) -> FileProblem:
     """What is wrong where train_val_list.txt stands alone."""
     reason = f"no test list: {TEST_LIST} is not beside it"
-    return FileProblem(Path(root) / TRAIN_LIST, reason, f"bring {TEST_LIST} back, or give --fold to `fedward partition`")
+    advice = f"bring {TEST_LIST} back, or give --fold to `fedward partition`"
+    return FileProblem(Path(root) / TRAIN_LIST, reason, advice)
 
 
 def split_patients(

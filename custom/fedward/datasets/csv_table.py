@@ -25,19 +25,18 @@ class CsvTable:
 
     def find(self, name: str) -> int | None:
         """The place of a column, or None; capitals, spaces and underscores in its name do not matter."""
-        wanted = _plain(name)
-        return next((place for place, known in enumerate(self.header) if _plain(known) == wanted), None)
+        wanted = plain(name)
+        return next((place for place, known in enumerate(self.header) if plain(known) == wanted), None)
 
     def require(self, names: Sequence[str]) -> list[int]:
         """The places of these columns; DataError names the missing ones."""
         places = [self.find(name) for name in names]
         if missing := [name for name, place in zip(names, places, strict=True) if place is None]:
+            reason = f"missing column: {', '.join(missing)}"
+            if any(";" in name for name in self.header):  # as spreadsheets write it where a comma is the decimal sign
+                raise FileProblem(self.path, f"{reason}; it is separated by semicolons", "save it with commas")
             shown = ", ".join(name or "(no name)" for name in self.header) or "nothing"
-            raise FileProblem(
-                self.path,
-                f"missing column: {', '.join(missing)}; the first line names {shown}",
-                "restore the original table",
-            )
+            raise FileProblem(self.path, f"{reason}; the first line names {shown}", "restore the original table")
         return [place for place in places if place is not None]
 
     def column(self, place: int) -> list[str]:
@@ -67,7 +66,8 @@ def read_csv(path: Path) -> CsvTable:
     return CsvTable(path, tuple(name.strip() for name in header), tuple(rows), tuple(lines))
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name without what people write in different ways: capitals, spaces and underscores."""
     return name.lower().replace(" ", "").replace("_", "")
 
 
