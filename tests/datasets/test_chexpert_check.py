@@ -56,6 +56,14 @@ def test_a_table_without_a_column_does_not_hide_the_other_table(root):
     assert result.images == 1
 
 
+def test_a_folder_in_the_place_of_an_image(root):
+    path = root / "train/patient00002/study1/view1_frontal.jpg"
+    path.unlink()
+    path.mkdir()
+    (problem,) = (p for p in check(root, workers=1, quiet=True).problems if p.severity == "error")
+    assert (problem.path, problem.reason) == (str(path), "wrong file: it is a folder, not an image")
+
+
 def test_no_table_at_all(tmp_path):
     result = check(tmp_path, workers=1, quiet=True)
     assert (result.images, [p.reason.split(":")[0] for p in result.problems]) == (0, ["no table"])

@@ -188,3 +188,13 @@ def test_a_folder_that_is_no_partition_says_how_to_make_one(tmp_path):
         read_partition(tmp_path)
     (tmp_path / "partition.json").write_text('{"sites": {"hospital-01": {}}}')
     assert read_partition(tmp_path) == {"sites": {"hospital-01": {}}}
+
+
+def test_what_is_no_file_is_not_linked(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    for name in ("folder.png", "loop.png", "nowhere.png"):
+        with pytest.raises(DataError, match=rf"{name}: wrong file: .* remove it"):
+            link_file(tmp_path / name, tmp_path / "target.png")
+    assert not (tmp_path / "target.png").is_symlink()

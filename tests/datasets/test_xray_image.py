@@ -85,7 +85,7 @@ def test_files_that_are_no_images(tmp_path):
             read_xray(tmp_path / name)
     with pytest.raises(FileProblem, match="missing: no such file"):
         read_xray(tmp_path / "nowhere.png")
-    with pytest.raises(FileProblem, match="unreadable: Is a directory"):
+    with pytest.raises(FileProblem, match="wrong file: it is a folder"):
         read_xray(tmp_path)
 
 
@@ -120,3 +120,12 @@ def test_a_large_jpeg_decoded_small_is_the_same_picture(tmp_path, mode):
     difference = np.abs(read_resized(tmp_path / "a.jpg", 32).astype(float) - np.asarray(whole))
     assert difference.max() < 8
     assert difference.mean() < 1.5
+
+
+def test_a_folder_named_like_an_image_and_a_link_to_itself_are_an_error(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(FileProblem, match="wrong file: it is a folder, not an image; remove it"):
+        read_xray(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "b.png")
+    with pytest.raises(FileProblem, match="wrong file: a link that leads back to itself or nowhere; remove it"):
+        read_xray(tmp_path / "b.png")

@@ -54,6 +54,13 @@ class FileProblem(DataError):
         return f"{self.path}: {self.reason}; {self.advice}"
 
 
+def no_image_file(path: Path) -> FileProblem:
+    """What is wrong with a path that has an image's name and is no file: a folder, or a link to no file."""
+    folder = path.is_dir()
+    reason = "it is a folder, not an image" if folder else "a link that leads back to itself or nowhere"
+    return FileProblem(path, f"wrong file: {reason}", "remove it, or put the image in its place")
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """What a check found: counts for the summary line, every problem, and images by finding where there are labels."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedward.datasets.base import FileProblem
+from fedward.datasets.base import FileProblem, no_image_file
 from fedward.datasets.csv_table import CsvTable, first_of, read_csv
 from fedward.datasets.image_table import ImageTable
 from fedward.datasets.selection import SelectionSettings
@@ -185,7 +185,10 @@ def repeated(table: ImageTable, root: Path) -> list[FileProblem]:
 
 
 def missing_images(paths: tuple[Path, ...]) -> list[FileProblem]:
-    """The files that are not there."""
+    """The files that are not there, or are folders."""
     advice = "add the image, or take its row out of the table"
     missing = [path for path in paths if not os.path.isfile(path)]
-    return [FileProblem(path, "image missing: a row names it", advice) for path in missing]
+    return [
+        no_image_file(path) if os.path.lexists(path) else FileProblem(path, "image missing: a row names it", advice)
+        for path in missing
+    ]

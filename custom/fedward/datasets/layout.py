@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fedward.datasets.base import Case, Split
+from fedward.datasets.base import Case, Split, no_image_file
 from fedward.datasets.partition import PartitionSettings, Plan, default_split
 from fedward.errors import DataError, FedwardError, UsageError
 from fedward.rounds.run_folder import read_json, write_json
@@ -75,7 +75,12 @@ def link_case(case: Case, place: Path) -> None:
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Hard link `target` to the file `source`; a symbolic link on another file system or where links are refused."""
+    """Hard link `target` to the file `source`; a symbolic link on another file system or where links are refused.
+
+    Raises DataError where `source` is no file: a folder, or a link that leads to none.
+    """
+    if not os.path.isfile(source) and os.path.lexists(source):
+        raise no_image_file(source)
     source = source.resolve()
     try:
         os.link(source, target)

@@ -1,5 +1,6 @@
 """Reading of X-ray images: any PNG or JPEG file becomes 8-bit grey, or an error that names the file."""
 
+import errno
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedward.datasets.base import FileProblem
+from fedward.datasets.base import FileProblem, no_image_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,6 +60,8 @@ def opened(path: Path) -> "Iterator[Image]":
     except FileNotFoundError:
         raise FileProblem(path, "missing: no such file", "restore it from the original") from None
     except OSError as error:
+        if error.errno in (errno.EISDIR, errno.ELOOP):
+            raise no_image_file(Path(path)) from error
         raise FileProblem(path, f"unreadable: {error.strerror or error}", "check its permissions") from error
     if not data:
         raise FileProblem(path, "empty file: it has 0 bytes", advice)
