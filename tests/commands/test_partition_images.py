@@ -129,20 +129,24 @@ def test_a_plain_folder_is_dealt_by_iid(tmp_path, capsys):
     assert [len(list((tmp_path / "s" / f"hospital-0{i}").glob("*.png"))) for i in (1, 2, 3)] == [3, 3, 3]
     again = ["partition", "image_folder", str(data), "--by", "non_iid", "--sites", "3", "--out", str(tmp_path / "t")]
     assert run(cli, again) == 2
-    assert "these images have no labels: use iid" in capsys.readouterr().err
+    assert "--by non_iid has no meaning for image_folder: use iid" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["chestxray14", "--by", "institution"], "by is 'institution': use iid, non_iid or dirichlet"),
+        (
+            ["chestxray14", "--by", "institution"],
+            "--by institution has no meaning for chestxray14: use iid, non_iid or",
+        ),
+        (["image_folder", "--by", "institution"], "--by institution has no meaning for image_folder: use iid"),
         (["chestxray14", "--by", "iid", "--alpha", "1"], "alpha has no meaning for iid"),
         (["chestxray14", "--by", "dirichlet", "--alpha", "0"], "alpha is 0"),
         (["chestxray14", "--by", "iid", "--no-finding", "literal"], "no_finding has no meaning for iid"),
         (["chestxray14", "--fold", "1", "--official-test"], "exclude each other"),
         (["chestxray14", "--sites", "50"], "20 patients are left for 50 hospitals"),
-        (["lgg", "--by", "non_iid"], "by is 'non_iid': use institution, iid or dirichlet"),
+        (["lgg", "--by", "non_iid"], "--by non_iid has no meaning for lgg: use institution, iid or dirichlet"),
         (["lgg", "--labels-only"], "--labels-only has no meaning for lgg"),
         (["lgg", "--official-test"], "--official-test has no meaning for lgg"),
         (["lgg", "--no-finding", "literal"], "--no-finding has no meaning for lgg"),

@@ -81,6 +81,7 @@ def partition_volumes(source: Any, folder: Path, out: Path, workers: int, **opti
     for name in ("no_finding", "official_test", "labels_only", "coordinator", "probe"):
         if options.pop(name):
             raise UsageError(f"--{name.replace('_', '-')} has no meaning for {source.name}: leave it out")
+    refuse_other_ways(source.name, options["by"], ("institution", "iid", "dirichlet"))
     settings = PartitionSettings(**options | {"by": options["by"] or "institution"})
     with new_folder(out, outside=folder) as temporary:
         cases = source.find_cases(folder)
@@ -93,6 +94,16 @@ def partition_volumes(source: Any, folder: Path, out: Path, workers: int, **opti
         write_json(temporary / "partition.json", partition)
         draw_partition(partition, temporary / "partition.png")
     return partition, volume_table(partition)
+
+
+def refuse_other_ways(data_set: str, by: str | None, known: tuple[str, ...]) -> None:
+    """UsageError where --by asks for what the data set does not know."""
+    from fedward.errors import UsageError
+
+    if by is not None and by not in known:
+        *first, last = known
+        ways = f"{', '.join(first)} or {last}" if first else last
+        raise UsageError(f"--by {by} has no meaning for {data_set}: use {ways}")
 
 
 def count_slices(read_case: Any, case: Any) -> tuple[int, int]:
@@ -116,6 +127,7 @@ def partition_images(source: Any, folder: Path, out: Path, **options: Any) -> tu
     probes = parse_probes(options.pop("probe"))
     if coordinator:
         options |= _coordinator_options(options, labels_only)
+    refuse_other_ways(source.name, options["by"], ("iid", "non_iid", "dirichlet") if source.findings else ("iid",))
     by = options["by"] = options["by"] or ("non_iid" if source.findings else "iid")
     options["no_finding"] = options["no_finding"] or "proportional"
     if by == "dirichlet" and options["alpha"] is None:
