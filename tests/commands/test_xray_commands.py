@@ -1,6 +1,7 @@
 """phantoms, check-data and preprocess on X-ray sets."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -98,3 +99,20 @@ def test_slices_are_for_volumes(tmp_path, capsys):
     assert run(cli, ["phantoms", "chexpert", str(tmp_path / "x"), "--slices", "4"]) == 2
     assert "--slices is for lgg" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_phantoms_name_the_findings_of_their_set_and_a_command_that_can_be_pasted(tmp_path, capsys):
+    folder = tmp_path / "my X-rays"
+    assert run(cli, ["phantoms", "chexpert", str(folder), "--patients", "6", "--size", "20"]) == 0
+    shown = capsys.readouterr().out
+    assert "Pleural Effusion" in shown
+    assert "Hernia" not in shown
+    last = shlex.split(shown.splitlines()[-1])
+    assert last == ["Next:", "fedward", "check-data", "chexpert", str(folder)]
+
+
+def test_without_a_table_no_findings_are_counted(tmp_path, capsys):
+    assert run(cli, ["check-data", "chestxray14", str(tmp_path), "--workers", "1"]) == 1
+    shown = capsys.readouterr().out
+    assert "no table" in shown
+    assert "Images by finding" not in shown

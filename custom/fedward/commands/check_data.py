@@ -81,7 +81,7 @@ def show(result: Any, folder: Path) -> None:
         console.print(table)
         if (more := len(problems) - MOST_SHOWN) > 0:
             console.print(f"... and {more:,} more: --json lists all\n", highlight=False)
-    if result.findings:
+    if result.findings and result.images:
         shown_counts = ", ".join(f"{name} {count:,}" for name, count in result.findings.items())
         console.print(f"Images by finding: {shown_counts}", soft_wrap=True, highlight=False)
     console.print(verdict(result), style="bold", soft_wrap=True, highlight=False)

@@ -1,5 +1,6 @@
 """`fedward phantoms`: synthetic images in a data set's own layout, so that everything runs where no data are."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -45,4 +46,4 @@ def command(
             written = f"{sum(1 for path in temporary.rglob('*') if path.suffix in ('.png', '.jpg'))} images"
     shown = ", ".join(f"{name} {count}" for name, count in counts.items())
     click.echo(f"{patients} phantom patients ({shown}), {written}, in {folder}")
-    click.echo(f"Next: fedward check-data {data_set} {folder}")
+    click.echo(f"Next: fedward check-data {data_set} {shlex.quote(str(folder))}")

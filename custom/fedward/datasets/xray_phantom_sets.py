@@ -1,7 +1,7 @@
 """Phantom X-rays in the original layouts of ChestX-ray14 and CheXpert, column for column."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,13 +64,13 @@ def write_chestxray14(
     for name, wanted in ((chestxray14.TEST_LIST, True), (chestxray14.TRAIN_LIST, False)):
         images = [row[0] for row in rows if (row[3] in tested) == wanted]
         (folder / name).write_text("\n".join(images) + "\n", encoding="utf-8")
-    return _counts(people)
+    return _counts([findings for person in people for findings in person.images])
 
 
 def write_chexpert(
     folder: Path, patients: int, size: int, institutions: int, seed: int, workers: int = 0, quiet: bool = False
 ) -> dict[str, int]:
-    """Write phantoms as CheXpert-v1.0-small to `folder`; returns images by finding (as drawn), commonest first.
+    """Write phantoms as CheXpert-v1.0-small to `folder`; returns studies by finding as drawn, commonest first.
 
     train/ and valid/patient<n>/study<n>/view<n>_<view>.jpg, a fifth wider than high; train.csv with blanks and -1,
     valid.csv with 0 and 1 only. UsageError where a number is out of range.
@@ -81,7 +81,7 @@ def write_chexpert(
     for part in ("train", "valid"):
         rows = [row for some in parts for row in some if f"/{part}/" in row[0]]
         _write_table(folder / f"{part}.csv", CHEXPERT_HEADER, rows)
-    return _counts(people)
+    return _counts([_named_by_chexpert(findings) for person in people for findings in person.images])
 
 
 WRITERS: dict[str, Callable[..., dict[str, int]]] = {"chestxray14": write_chestxray14, "chexpert": write_chexpert}
@@ -160,11 +160,16 @@ def _write_chexpert(person: Person, folder: Path, size: int, seed: int, valid: S
     return rows
 
 
+def _named_by_chexpert(findings: frozenset[str]) -> set[str]:
+    """CheXpert's names for what an image shows."""
+    return {name for name in chexpert.FINDINGS if findings & SHOWN_AS.get(name, {name})}
+
+
 def _chexpert_labels(findings: frozenset[str], rng: np.random.Generator, sure: bool) -> list[str]:
     """Cells as a labeller writes them: 1.0, 0.0, -1.0 or blank; `sure`: radiologists' 1.0 and 0.0 only."""
-    cells = []
+    cells, shown = [], _named_by_chexpert(findings)
     for name in chexpert.FINDINGS:
-        present = bool(findings & SHOWN_AS.get(name, {name})) if name != "No Finding" else not findings
+        present = name in shown if name != "No Finding" else not findings
         doubt = rng.random()
         if sure:
             cells.append("1.0" if present else "0.0")
@@ -194,7 +199,7 @@ def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
-def _counts(people: Sequence[Person]) -> dict[str, int]:
-    shown = [name for person in people for image in person.images for name in image]
+def _counts(images: Sequence[Collection[str]]) -> dict[str, int]:
+    shown = [name for image in images for name in image]
     counts = {name: shown.count(name) for name in set(shown)}
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
