@@ -114,6 +114,14 @@ def test_rows_that_look_wrong_are_warnings(root):
     ]
 
 
+def test_one_number_written_in_two_ways_may_be_one_patient(root):
+    add_rows(root, nih_line("00000003_001.png", "Mass", "00000003"), nih_line("x.png", "Mass", "0x3"))
+    for number, name in enumerate(("00000003_001.png", "x.png")):
+        save_image(root / "images" / name, 80 + number)
+    assert reasons(root, "error") == []
+    assert reasons(root, "warning") == ["patient in two spellings: 00000003 and 3"]
+
+
 @pytest.mark.parametrize(
     ("text", "years"), [("58", 58), ("058Y", 58), ("006M", 0.5), ("000D", 0), ("Y", None), ("5 Y", None), ("-3", None)]
 )

@@ -3,11 +3,12 @@
 Errors besides those of `image_check`: a missing table or column, unknown findings and other wrong rows, rows without
 image, an image name twice, a patient in both official lists or in neither, a wrong split.json.
 Warnings: images without row (they are left out), empty labels, ages that cannot be, images named after another
-patient, names in the lists that the table does not know, a training list without test list, and counts that are not
-the published ones.
+patient, IDs that differ only in leading zeros, names in the lists that the table does not know, a training list without
+test list, and counts that are not the published ones.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def check(root: Path, workers: int = 0, quiet: bool = False) -> CheckResult:
         for name, path in sorted(files.items())
         if name not in named
     ]
-    problems += check_rows(csv_table) + _check_lists(root, entries) + _check_counts(csv_table.path, whole)
+    problems += check_rows(csv_table) + _check_spellings(csv_table.path, entries.patients)
+    problems += _check_lists(root, entries) + _check_counts(csv_table.path, whole)
     problems += check_images(present, workers, quiet)
     problems += check_split(root, entries.patients) + check_labels(root, present)
     return result_of(present, problems)
@@ -94,6 +96,19 @@ def check_rows(table: CsvTable) -> list[Problem]:
             advice = "see whether the table's columns have slipped"
             warn(f"other patient in the name: {name} belongs to {patient}, line {line}", advice)
     return problems
+
+
+def _check_spellings(path: Path, patients: Iterable[str]) -> list[Problem]:
+    """Patients whose IDs differ only in leading zeros: perhaps one, and then in training and test alike."""
+    spellings: dict[str, set[str]] = {}
+    for patient in patients:
+        spellings.setdefault(patient.lstrip("0"), set()).add(patient)
+    advice = "write one of them throughout, if it is one patient: else training and test may share a patient"
+    return [
+        Problem("warning", str(path), f"patient in two spellings: {' and '.join(sorted(found))}", advice)
+        for found in spellings.values()
+        if len(found) > 1
+    ]
 
 
 def age_in_years(text: str) -> float | None:
