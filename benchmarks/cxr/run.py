@@ -82,9 +82,9 @@ def _data() -> Path:
 def make_phantoms(work: Path) -> Path:
     """Small phantoms under the names that the preset `paper` expects."""
     data = work / "phantoms"
-    for data_set, name, patients in (("chexpert", "CheXpert-v1.0-small", "30"), ("chestxray14", "ChestX-ray14", "90")):
+    for data_set, name, patients in (("chexpert", "CheXpert-v1.0-small", "120"), ("chestxray14", "ChestX-ray14", "90")):
         if not (data / name).exists():
-            fedward("phantoms", data_set, str(data / name), "--patients", patients, "--size", "320")
+            fedward("phantoms", data_set, str(data / name), "--patients", patients, "--size", "256")
     return data
 
 
