@@ -15,6 +15,7 @@ lightly is no dependency. Without touching the environment:
 
 import itertools
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -49,8 +50,8 @@ QUEUE = 256
 @click.option("--crop-size", default=56, show_default=True)
 @click.option("--batch-size", default=64, show_default=True)
 @click.option("--threads", default=1, show_default=True)
-@click.option("--steps", default=3, show_default=True, help="Steps that are timed together.")
-@click.option("--turns", default=5, show_default=True)
+@click.option("--steps", default=2, show_default=True, help="Steps that are timed together.")
+@click.option("--turns", default=3, show_default=True)
 @click.option("--methods", default=",".join(METHODS), show_default=True)
 def main(
     data: Path | None,
@@ -71,7 +72,7 @@ def main(
             method: measure(method, paths, Path(folder) / "cache", sizes, steps, turns) for method in methods.split(",")
         }
     result = {
-        "command": "python benchmarks/speed/pretext.py",
+        "command": " ".join(["python benchmarks/speed/pretext.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {**machine(threads), "device": "cpu"},
         "versions": {**versions(), **{name: version(name) for name in ("lightly", "torchvision", "kornia")}},
