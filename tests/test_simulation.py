@@ -51,6 +51,13 @@ def test_the_file_of_a_workspace_says_the_same(sites, tmp_path, site):
     assert read.validation == {"lgg": sites / "server"}
 
 
+@pytest.mark.parametrize("text", ["[1]", "{", '{"a": 1}', '{"a": {"file": "x"}}'])
+def test_a_damaged_list_of_weights_says_what_to_do(sites, text):
+    (sites / "weights.json").write_text(text)
+    with pytest.raises(FedwardError, match=r"weights\.json is damaged: remove it, and register"):
+        simulation_config(sites, "server", 1, "cpu")
+
+
 def test_together_the_sites_do_not_outnumber_the_cores(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert [threads_per_site(n) for n in (1, 2, 3, 8, 10)] == [8, 4, 2, 1, 1]

@@ -61,7 +61,8 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
             write_json(folder.root / JOB_FILE, about)
             console.print(f"Submitted job {job_id}: {len(settings.sites)} sites, {settings.rounds} rounds")
         try:
-            follow(connection, job_id, settings.rounds, console, folder, settings.training.batch_size)
+            training = settings.training
+            follow(connection, job_id, settings.rounds, console, folder, training.batch_size, training.task)
         except KeyboardInterrupt:
             again = ["fedward", "watch", job_id, "--startup-kit", str(kit.root), "--study", settings.study]
             console.print(
@@ -114,6 +115,7 @@ def follow(
     console: Console,
     folder: RunFolder | None,
     batch_size: int | None = None,
+    task: str | None = None,
 ) -> None:
     """Show the job's rounds until it has ended, and bring its run folder into `folder`.
 
@@ -129,7 +131,7 @@ def follow(
             said.add(text)
             console.print(text, highlight=False, soft_wrap=True)
 
-    with LiveTable(rounds, console, batch_size) as table:
+    with LiveTable(rounds, console, batch_size, task) as table:
         while True:
             meta = connection.meta(job_id)
             state = status(meta)

@@ -20,7 +20,7 @@ from fedward.reports.live import LiveTable
 from fedward.rounds.federation import check_may_begin
 from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder, check_run_name, read_json, write_json
-from fedward.settings import RunSettings
+from fedward.settings import RANDOM, RunSettings
 from fedward.simulation import CACHE, SERVER_SITE, simulation_config
 
 log = logging.getLogger(__name__)
@@ -65,13 +65,13 @@ def run_and_report(
             if folder.test.exists() or not (sites_folder / "test").is_dir():
                 raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
             return _complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
-        partition = _check_ready(settings, environment, sites_folder, folder, threads, device)
+        partition = _check_ready(settings, mode, environment, sites_folder, folder, threads, device)
         fill_cache(settings, sites_folder, console)
         console.print(
             f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False
         )
         try:
-            with LiveTable(settings.rounds, console, settings.training.batch_size) as table:
+            with LiveTable(settings.rounds, console, settings.training.batch_size, settings.training.task) as table:
                 if environment == "sim":
                     _simulate(settings, sites_folder, folder, threads, device, tensorboard, table.add)
                 else:
@@ -102,7 +102,7 @@ def run_in_poc(
         leads_of = leads(place, PROJECT)
         if settings.study not in leads_of:
             raise UsageError(f"study {settings.study!r} is unknown here: --study is one of {', '.join(leads_of)}")
-        _check_ready(settings, "poc", sites_folder, folder, 1, "auto")
+        _check_ready(settings, "federated", "poc", sites_folder, folder, 1, "auto")
         fill_cache(settings, sites_folder, console)
         shutil.rmtree(place / "workspace", ignore_errors=True)
         processes = start_network(
@@ -134,9 +134,16 @@ def run_remotely(
 
 
 def _check_ready(
-    settings: RunSettings, environment: Environment, sites_folder: Path, folder: RunFolder, threads: int, device: str
+    settings: RunSettings,
+    mode: Mode,
+    environment: Environment,
+    sites_folder: Path,
+    folder: RunFolder,
+    threads: int,
+    device: str,
 ) -> dict[str, Any]:
     """Fail before anything starts where a run could not end well; returns the partition."""
+    from fedward.networks.initial import first_parameters
     from fedward.training.site import check_site
     from fedward.training.trainer import choose_device
 
@@ -149,8 +156,10 @@ def _check_ready(
         )
     for site in settings.sites:
         check_site(site, settings, simulation_config(sites_folder, site, threads, device))
-    if environment == "sim":
-        check_may_begin(settings, folder)  # here, where the sentence reaches the user
+    if mode == "federated" and environment != "poc":
+        check_may_begin(settings, folder)  # here, where the sentence reaches the user before any image is read
+    if settings.starting_weights != RANDOM:
+        first_parameters(settings, simulation_config(sites_folder, SERVER_SITE, threads, device))
     return partition
 
 

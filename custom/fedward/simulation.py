@@ -89,10 +89,15 @@ def registered_weights(sites_folder: Path) -> dict[str, dict[str, Any]]:
     path = sites_folder / WEIGHTS
     if not path.is_file():
         return {}
-    return {
-        name: {"file": sites_folder.resolve() / entry["file"], "sha256": entry["sha256"]}
-        for name, entry in read_json(path).items()
-    }
+    try:
+        return {
+            name: {"file": sites_folder.resolve() / entry["file"], "sha256": str(entry["sha256"])}
+            for name, entry in read_json(path).items()
+        }
+    except (FedwardError, AttributeError, KeyError, TypeError) as error:
+        raise FedwardError(
+            f"{path} is damaged: remove it, and register the weights again with fedward register-weights"
+        ) from error
 
 
 def _data_set(root: Path) -> str:

@@ -212,7 +212,7 @@ def test_faults_name_the_weights_and_their_file(registered):
     with pytest.raises(FedwardError, match="another one, or damaged"):
         start_from("w", other, "densenet121", SMALL, 1)
     registered.file.unlink()
-    with pytest.raises(FedwardError, match="missing at the server"):
+    with pytest.raises(FedwardError, match="register them again"):
         start_from("w", registered.entry, "densenet121", SMALL, 1)
 
 

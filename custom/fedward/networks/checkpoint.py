@@ -69,7 +69,7 @@ def sha256_of(path: Path) -> str:
 def read_registered(path: Path, sha256: str) -> tuple[Parameters, dict[str, Any]]:
     """Parameters and metadata of a registered model file, whose bytes must have that SHA-256."""
     if not path.is_file():
-        raise FedwardError(f"the registered starting weights {path} are missing at the server")
+        raise FedwardError(f"the registered starting weights {path} are missing: register them again")
     found = sha256_of(path)
     if found != sha256:
         raise FedwardError(f"{path} has SHA-256 {found}, registered is {sha256}: the file is another one, or damaged")

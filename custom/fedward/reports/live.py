@@ -19,14 +19,22 @@ OTHER_LINES = 8  # headings, rules and the note around the rounds and hospitals
 class LiveTable:
     """Shows each record that `add` is given; used as a context manager.
 
-    `rounds` is None where their number is not known; images per second need the `batch_size`. Cost, Dice, AUC and the
+    `rounds` is None where their number is not known; images per second need the `batch_size`; without a `task` the
+    columns follow from what the records hold. Cost, Dice, AUC and the
     like are those of the model the round received, so the last global model has a line of its own. On a terminal the
     latest rounds that fit are redrawn, with each hospital's last weight below; the whole table is left behind at the
     end. Elsewhere (a pipe, a log) every record is one plain line. A warning of a site is told once.
     """
 
-    def __init__(self, rounds: int | None, console: Console | None = None, batch_size: int | None = None):
+    def __init__(
+        self,
+        rounds: int | None,
+        console: Console | None = None,
+        batch_size: int | None = None,
+        task: str | None = None,
+    ):
         self.rounds = rounds
+        self.task = task
         self.batch_size = batch_size
         self.console = console or Console()
         self.records: list[Record] = []
@@ -45,7 +53,9 @@ class LiveTable:
         if self.console.is_terminal:
             self._live.update(self._table(fitting=True), refresh=True)
         else:
-            self.console.print(plain_line(self._row(len(self.records))), soft_wrap=True, highlight=False, markup=False)
+            self.console.print(
+                plain_line(self._row(len(self.records)), self.task), soft_wrap=True, highlight=False, markup=False
+            )
 
     def _warn(self, record: Record) -> None:
         warnings = [f"{w.get('site') or 'server'}: {w.get('message')}" for w in record.get("warnings") or ()]
@@ -67,7 +77,7 @@ class LiveTable:
         sites = sorted({site for record in self.records for site in record.get("weights") or {}})
         room = max(self.console.height - len(sites) - OTHER_LINES, 3) if fitting else len(self.records)
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        task = task_of_records(self.records)
+        task = self.task or task_of_records(self.records)
         for name in names(task):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("weights", no_wrap=True)
@@ -80,9 +90,9 @@ class LiveTable:
         return Row(self.records[:done], self.rounds, self.batch_size)
 
 
-def plain_line(row: Row) -> str:
+def plain_line(row: Row, task: str | None = None) -> str:
     """A record as one line for a log."""
-    record, task = row.record, task_of_records(row.records)
+    record, task = row.record, task or task_of_records(row.records)
     weights = " ".join(f"{site}={100 * w:.1f}%" for site, w in sorted((record.get("weights") or {}).items()))
     line = "  ".join(f"{name} {value}" for name, value in zip(names(task), cells(task, row), strict=True))
     left_out = [*(record.get("refused") or {}), *(record.get("missing") or {})]
