@@ -7,9 +7,9 @@ import compare
 import figure6
 import results
 import rows
-from cells import NAMES, interval, seed_results
+from cells import FEWEST_SEEDS, NAMES, interval, seed_results
 
-CLEAR = "the interval leaves out 0"
+CLEAR = "0 lies outside the interval, which covers the choice of test patients, with the mean of three seeds or more"
 TRAININGS = {"linear": "linear evaluation, IID", "fine_tune": "fine-tuning, non-IID"}
 
 
@@ -38,10 +38,11 @@ def against(found: list[dict[str, Any]], first: str, second: str, fraction: floa
 
 
 def _words(entry: dict[str, Any]) -> str:
-    mean = entry["mean"]
-    seeds = f"{len(entry['seeds'])} seeds" if len(entry["seeds"]) > 1 else "1 seed"
+    mean, seeds = entry["mean"], len(entry["seeds"])
     verdict = "clear" if mean["low"] > 0 or mean["high"] < 0 else "not clear"
-    return f"{interval(mean)} ({verdict}; {seeds})"
+    if seeds < FEWEST_SEEDS:
+        verdict = "too few to judge"
+    return f"{interval(mean, seeds)} ({seeds} {'seed' if seeds == 1 else 'seeds'}: {verdict})"
 
 
 def over_random(found: list[dict[str, Any]]) -> str:

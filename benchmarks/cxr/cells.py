@@ -8,6 +8,7 @@ import results
 import rows
 
 SEEDS = range(1, 21)  # looked for
+FEWEST_SEEDS = 3  # below that a difference is shown and not judged
 NAMES = {
     rows.RANDOM: "random",
     rows.IMAGENET: "ImageNet",
@@ -66,15 +67,16 @@ def positives(group: dict[str, list[dict[str, Any]]], finding: str) -> str:
 
 def difference(found: list[dict[str, Any]], training: str, fraction: float, first: str, second: str) -> str:
     entry = compare.find_comparison(found, training, fraction, first, second)
-    return interval(entry["mean"]) if entry else ""
+    return interval(entry["mean"], len(entry["seeds"])) if entry else ""
 
 
-def interval(mean: dict[str, float | None]) -> str:
-    """Value and interval with signs; bold where the interval leaves out 0."""
+def interval(mean: dict[str, float | None], seeds: int) -> str:
+    """Value and interval with signs; bold where the interval leaves out 0 and there are seeds enough to say so."""
     if mean["value"] is None or mean["low"] is None or mean["high"] is None:
         return ""
     text = f"{mean['value']:+.3f} [{mean['low']:+.3f}, {mean['high']:+.3f}]"
-    return f"**{text}**" if mean["low"] > 0 or mean["high"] < 0 else text
+    away = mean["low"] > 0 or mean["high"] < 0
+    return f"**{text}**" if away and seeds >= FEWEST_SEEDS else text
 
 
 def number(value: float | None, digits: int = 3) -> str:

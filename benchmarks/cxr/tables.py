@@ -17,8 +17,9 @@ ALL = (*rows.STARTS, rows.FEDERATED)
 READING = (
     "Mean AUC on the test patients over the findings that have both classes, of the model that was best on the "
     "hospitals' validation images; mean over the seeds, lowest to highest in brackets. Differences are paired over the "
-    "test patients, with 95 % bootstrap intervals by patient over the seeds' mean. Published figures could not be read "
-    "and are left empty; so is what was not run."
+    "test patients and the seeds that both have, with 95 % bootstrap intervals by patient: they cover the choice of test "
+    "patients, not that of one pretraining a method. Bold: 0 lies outside, with three seeds or more. Published figures "
+    "could not be read and are left empty; so is what was not run."
 )
 
 
@@ -100,9 +101,9 @@ def frid(preset: rows.Preset, found: list[dict[str, Any]]) -> str:
     lines = []
     for place, finding in enumerate(FINDINGS):
         aucs_of = [finding_auc(group[start], finding) for start in starts]
-        apart = interval(entry["findings"][place]) if entry else ""
+        apart = interval(entry["findings"][place], len(entry["seeds"])) if entry else ""
         lines.append([finding, positives(group, finding), *aucs_of, apart])
-    mean = interval(entry["mean"]) if entry else ""
+    mean = interval(entry["mean"], len(entry["seeds"])) if entry else ""
     lines.append(["**mean**", "", *(mean_auc(group[start]) for start in starts), mean])
     by_finding = table(("finding", "positives", "random", "FRID", "difference"), lines)
     by_fraction = [
