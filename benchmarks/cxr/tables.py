@@ -18,8 +18,8 @@ READING = (
     "Mean AUC on the test patients over the findings that have both classes, of the model that was best on the "
     "hospitals' validation images; mean over the seeds, lowest to highest in brackets. Differences are paired over the "
     "test patients and the seeds that both have, with 95 % bootstrap intervals by patient: they cover the choice of "
-    "test patients, not that of one pretraining a method. Bold: 0 lies outside, with three seeds or more. Published figures "
-    "could not be read and are left empty; so is what was not run."
+    "test patients, not that of one pretraining a method. Bold: 0 lies outside, with three seeds or more. Published "
+    "figures could not be read and are left empty; so is what was not run."
 )
 
 
