@@ -188,7 +188,9 @@ def fill_cache(settings: RunSettings, sites_folder: Path, console: Console) -> N
     found = [folder for folder in folders if folder.is_dir()]
     method = settings.preprocessing.bias_field
     about = f" (bias field: {method})" if settings.training.task == "segmentation" else ""
-    console.print(f"Preparing the images of {len(found)} folders{about}; what is in the cache is taken from it")
+    counted = f"{len(found)} folder{'' if len(found) == 1 else 's'}"
+    text = f"Preparing the images of {counted}{about}; what is in the cache is taken from it"
+    console.print(text, soft_wrap=True)
     get_task(settings).prepare(settings, found, sites_folder / CACHE)
 
 

@@ -220,18 +220,18 @@ def test_other_settings_are_refused_before_anything_starts(sites, place):
 
 def write_interrupted_run(place, settings: dict) -> None:
     """What a run leaves that was interrupted before its first round ended."""
-    from fedward.networks.initial import initial_parameters
+    from fedward.networks.initial import first_parameters
     from fedward.rounds.aggregation import Aggregation
     from fedward.rounds.federation import Federation
     from fedward.rounds.spool import Spool
+    from fedward.site_config import SiteConfig
 
     run = run_settings_from_dict(settings)
-    training = run.training
     federation = Federation(
         run,
         place.run,
         Aggregation(run.aggregation, Spool(place.run.spool)),
-        lambda: initial_parameters(training.network, training.network_args, run.seed),
+        lambda: first_parameters(run, SiteConfig("this test")),
         {},
     )
     federation.stop("interrupted", "interrupted by the user")
