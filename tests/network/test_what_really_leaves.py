@@ -16,7 +16,7 @@ from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 
 from fedward.flare.leaving import PEER_NAMES, leaves_outside
 from fedward.flare.tasks import ERROR, REPORT, TRAIN, VALIDATE
-from fedward.kits.leaving_list import Rules
+from fedward.kits.leaving_list import DETAIL_COUNTS, DETAIL_METRICS, EVALUATIONS, Rules
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -115,7 +115,8 @@ def test_results_hold_what_the_list_names_and_nothing_else(captured):
     for result, task in zip(sent, tasks, strict=True):
         assert leaves_outside(result, captured.rules, task, captured.received) == []
         assert peer_properties(result).keys() <= PEER_NAMES
-    named = captured.rules.metrics | captured.rules.counts.keys() | {"warnings"}
+    details = {f"{part}.{name}" for part in EVALUATIONS for name in (*DETAIL_METRICS, *DETAIL_COUNTS)}
+    named = (captured.rules.metrics | captured.rules.counts.keys() | {"warnings"}) - details  # those are of X-rays
     for result in sent[:2]:
         assert result["DXO"]["data"].keys() == captured.received.keys()
         assert _leaf_names(result["DXO"]["meta"][REPORT]) == named
