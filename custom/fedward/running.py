@@ -17,7 +17,7 @@ from fedward.kits.kit import Kit
 from fedward.machine import machine, versions
 from fedward.remote import run_on_network
 from fedward.reports.live import LiveTable
-from fedward.rounds.federation import check_may_begin
+from fedward.rounds.may_begin import check_may_begin
 from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder, check_run_name, read_json, write_json
 from fedward.settings import RANDOM, RunSettings

@@ -37,6 +37,8 @@ def test_effective_rank_lies_between_one_and_the_rank_and_ignores_scale(rows, co
     rank = effective_rank(matrix)
     assert 1 - 1e-9 <= rank <= min(rows, columns) + 1e-9
     assert effective_rank(matrix * scale) == pytest.approx(rank, rel=1e-5)
+    assert effective_rank(torch.cat([matrix, matrix])) == pytest.approx(rank, rel=1e-5)  # copies add no direction
+    assert effective_rank(matrix[:1].expand(rows, -1)) == pytest.approx(1, abs=1e-5)
 
 
 def test_spread_by_hand():

@@ -5,6 +5,7 @@ A step has three parts. `prepare` turns views into what the loss needs, without 
 `outputs` needs memory for its graph, so only that is done in micro-batches.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -20,7 +21,7 @@ Tensors = tuple[Tensor, ...]
 ONLINE = "online."
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A pretext task: the online network, which travels, and private state, which stays where it is.
 
     `autocast` gives the context of the network's forward passes; losses are computed outside, in float32. In
@@ -47,13 +48,13 @@ class Method(nn.Module):
         """What `outputs` and `criterion` need, each (B, ...), without a graph."""
         return views
 
+    @abstractmethod
     def outputs(self, *prepared: Tensor) -> Tensors:
         """The online network's answers, each (B, E) float32."""
-        raise NotImplementedError
 
+    @abstractmethod
     def criterion(self, outputs: Tensors, prepared: Tensors) -> Tensor:
         """The loss of all images, a scalar."""
-        raise NotImplementedError
 
     def after_step(self, progress: float) -> None:
         """After the optimiser's step; `progress` is the part of the whole run that is done, in [0, 1]."""
@@ -67,8 +68,7 @@ class Method(nn.Module):
         return 0
 
     def fill(self, view: Tensor) -> None:
-        """Put the keys of a view into the queue without training on it."""
-        raise NotImplementedError
+        """Put the keys of a view into the queue without training on it; a method without a queue has nothing to do."""
 
     # --- a step -----------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,11 @@ class PretextTrainer(Trainer):
             views = two_views(images, self.pretext, generator)
         return tuple(view.contiguous(memory_format=torch.channels_last) for view in views)
 
+    def loss(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        return self.method.loss(*self.views(self.train_images.pixels(index, self.device), generator))
+
     def backward(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """The same by micro-batches, where the settings ask for them."""
         return self.method.backward(*self.views(self.train_images.pixels(index, self.device), generator))
 
     def after_step(self, progress: float) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from fedward.errors import FedwardError, RefusedUpdate, UsageError
+from fedward.errors import FedwardError, RefusedUpdate
 from fedward.evaluation import Evaluation, pool
 from fedward.networks.checkpoint import read_model, save_model
 from fedward.networks.starting import Start
 from fedward.rounds.aggregation import Aggregation, Outcome, Parameters
+from fedward.rounds.may_begin import check_may_begin
 from fedward.rounds.policy import Decision, decide
 from fedward.rounds.record import Record, append_record, keep_records, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -48,23 +49,6 @@ class OpenRound:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.clock
-
-
-def check_may_begin(settings: RunSettings, folder: RunFolder) -> None:
-    """UsageError or FedwardError unless `folder` is free for a new run, or holds this very one, unfinished."""
-    if not has_state(folder):
-        if folder.run.exists():
-            raise FedwardError(f"{folder.root} holds another run: choose another name or remove that folder")
-        return
-    if folder.finished():
-        raise UsageError(f"the run in {folder.root} is finished: choose another name or remove that folder")
-    state, _ = read_state(folder)
-    if state.fingerprint != settings.fingerprint():
-        changed = _differences(read_json(folder.settings), settings.to_dict())
-        raise UsageError(
-            f"{folder.root} was begun with other settings ({', '.join(changed)}): "
-            "use the same settings to go on, or another name to begin anew"
-        )
 
 
 class Federation:
@@ -300,12 +284,3 @@ def _with_iou(evaluation: Evaluation | None) -> Record | None:
 
 def _site_warnings(reports: dict[str, Report]) -> list[dict[str, str]]:
     return [{"site": s, "message": text} for s, report in sorted(reports.items()) for text in report["warnings"]]
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        found: list[str] = []
-        for key in sorted(set(old) | set(new)):
-            found += _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-        return found
-    return [] if old == new else [f"{path}: {old!r} before, {new!r} now"]

@@ -6,6 +6,7 @@ threads, and on nothing else.
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def batches(samples: int, steps: int, sizes: list[int], generator: torch.Generat
             done += 1
 
 
-class Trainer:
+class Trainer(ABC):
     """One site's images on one device, and the network that is trained on them. A task gives `loss` and `evaluate`.
 
     Parameters go in and come out as NumPy arrays. With `state_folder` the optimiser's state is kept there from one
@@ -133,13 +134,13 @@ class Trainer:
         """The network whose parameters travel."""
         return build_network(self.settings.network, self.settings.network_args)
 
+    @abstractmethod
     def loss(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """The loss of the training images at `index`, with its graph; random numbers come from `generator`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def evaluate(self, parameters: Parameters, on: str = "validation") -> Evaluation | None:
         """Measure `parameters` on the site's own validation (or training) images; None where there are none."""
-        raise NotImplementedError
 
     def load(self, parameters: Parameters) -> None:
         """Take up the received parameters."""
@@ -163,7 +164,7 @@ class Trainer:
         if self.state_folder and round_number > 1:
             load_optimizer(self.state_folder, round_number - 1, optimizer)
 
-    def after_step(self, progress: float) -> None:
+    def after_step(self, progress: float) -> None:  # noqa: B027  (most tasks have nothing to do)
         """After each step; `progress` is the part of the whole run that is done, in (0, 1]."""
 
     def end(self, round_number: int, optimizer: torch.optim.Optimizer) -> None:
