@@ -5,13 +5,14 @@ from pathlib import Path
 
 import torch
 
+from fedward.datasets.registry import image_data_set
 from fedward.networks.checkpoint import sha256_of
 from fedward.networks.encoder import save_encoder
 from fedward.pretext.contact_sheet import contact_sheet, draw_contact_sheet
 from fedward.rounds.run_folder import RunFolder, write_json
 from fedward.settings import RunSettings
 from fedward.simulation import CACHE, find_sites
-from fedward.training.xray_images import image_data_set, open_xrays
+from fedward.training.xray_images import open_xrays
 
 ROWS = 4  # example images in the picture
 

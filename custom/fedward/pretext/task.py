@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fedward.datasets.layout import read_split
+from fedward.datasets.registry import image_data_set
 from fedward.errors import DataError, FedwardError, UsageError
 from fedward.pretext.agreed_warnings import FEW_VALIDATION, NO_VALIDATION
 from fedward.pretext.feature_statistics import FEWEST_IMAGES
@@ -16,7 +17,7 @@ from fedward.simulation import PROBE
 from fedward.site_config import SiteConfig
 from fedward.training.classification_task import join, load
 from fedward.training.task import Judgement, SiteImages, Task
-from fedward.training.xray_images import image_data_set, prepare_folders, site_xrays
+from fedward.training.xray_images import prepare_folders, site_xrays
 
 
 def make_trainer(

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedward.datasets.label_fraction import fraction_of_patients
+from fedward.datasets.registry import image_data_set
 from fedward.errors import DataError
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import load_parameters
@@ -21,7 +22,6 @@ from fedward.training.task import Judgement, SiteImages, Task
 from fedward.training.trainer import choose_device
 from fedward.training.xray_images import (
     XrayImages,
-    image_data_set,
     join_xrays,
     open_xrays,
     prepare_folders,

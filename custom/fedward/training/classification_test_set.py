@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedward.datasets.image_table import ImageTable
+from fedward.datasets.registry import image_data_set
 from fedward.networks.checkpoint import load_model
 from fedward.rounds.run_folder import RunFolder, write_bytes, write_json
 from fedward.settings import RunSettings
@@ -20,7 +21,7 @@ from fedward.simulation import CACHE
 from fedward.training.auc import Interval, auc_intervals, auc_per_finding, bootstrap_auc, draw_means, interval
 from fedward.training.classification import class_activation, evaluation_of, predict_logits
 from fedward.training.trainer import choose_device
-from fedward.training.xray_images import XrayImages, image_data_set, open_xrays
+from fedward.training.xray_images import XrayImages, open_xrays
 
 MODELS = ("best", "last")
 PICTURES = 6  # findings with most positives, the most probable true image of each

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedward.datasets.base import Case, DataSet
 from fedward.datasets.layout import read_split
-from fedward.datasets.registry import get_data_set
+from fedward.datasets.registry import volume_data_set
 from fedward.errors import DataError
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import load_parameters
@@ -25,8 +25,7 @@ from fedward.training.trainer import choose_device
 
 
 def find_cases(settings: RunSettings, folder: Path) -> tuple[DataSet, list[Case]]:
-    reader = get_data_set(settings.data_set)
-    assert isinstance(reader, DataSet)  # RunSettings has checked it
+    reader = volume_data_set(settings.data_set)
     return reader, reader.find_cases(folder)
 
 
@@ -78,8 +77,7 @@ def judge(images: SiteImages, claims_from: str) -> Judgement:
 
 
 def prepare(settings: RunSettings, folders: Sequence[Path], cache: Path) -> None:
-    reader = get_data_set(settings.data_set)
-    assert isinstance(reader, DataSet)
+    reader = volume_data_set(settings.data_set)
     cases = [case for folder in folders for case in reader.find_cases(folder)]
     prepare_cases(reader, cases, settings.preprocessing, cache)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from fedward.datasets.base import Case, DataSet
-from fedward.datasets.registry import get_data_set
+from fedward.datasets.base import Case
+from fedward.datasets.registry import volume_data_set
 from fedward.evaluation import Evaluation, pooled_dice
 from fedward.networks.checkpoint import load_model
 from fedward.preprocessing.cache import prepare_cases
@@ -30,8 +30,7 @@ def load_test_images(
     folder = sites_folder / "test"
     if not folder.is_dir():
         return None
-    reader = get_data_set(settings.data_set)
-    assert isinstance(reader, DataSet)  # RunSettings has checked it
+    reader = volume_data_set(settings.data_set)
     cases = reader.find_cases(folder)
     prepared = prepare_cases(reader, cases, settings.preprocessing, sites_folder / CACHE, quiet=quiet)
     images = stack_cases(prepared)

@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedward.datasets.base import ImageDataSet
 from fedward.datasets.image_table import ImageTable
 from fedward.datasets.layout import read_split
-from fedward.datasets.registry import get_data_set
+from fedward.datasets.registry import image_data_set
 from fedward.errors import DataError
 from fedward.preprocessing.pack import open_pack
 from fedward.settings import RunSettings
@@ -71,12 +70,6 @@ def join_xrays(parts: Sequence[XrayImages]) -> XrayImages:
         labels=torch.cat([part.labels for part in parts]),
         patients=tuple(patient for part in parts for patient in part.patients),
     )
-
-
-def image_data_set(name: str) -> ImageDataSet:
-    data_set = get_data_set(name)
-    assert isinstance(data_set, ImageDataSet)  # RunSettings has checked it
-    return data_set
 
 
 def open_xrays(table: ImageTable, image_size: int, cache: Path, workers: int = 1, quiet: bool = True) -> XrayImages:
