@@ -1,6 +1,10 @@
 """The data sets that a job, a command or a site's configuration may name."""
 
+from typing import TypeVar
+
 from fedward.datasets import (
+    acdc,
+    acdc_check,
     chestxray14,
     chestxray14_check,
     chexpert,
@@ -9,11 +13,25 @@ from fedward.datasets import (
     image_folder_check,
     lgg,
     lgg_check,
+    nifti_folder,
+    nifti_folder_check,
 )
 from fedward.datasets.base import DataSet, ImageDataSet
+from fedward.datasets.scan import ScanDataSet
 from fedward.errors import UsageError
 
-DATA_SETS: dict[str, DataSet | ImageDataSet] = {
+Kind = TypeVar("Kind", DataSet, ImageDataSet, ScanDataSet)
+HOLDS = {DataSet: "volumes with masks", ImageDataSet: "single images", ScanDataSet: "scans"}
+AnyDataSet = DataSet | ImageDataSet | ScanDataSet
+DATA_SETS: dict[str, AnyDataSet] = {
+    "acdc": ScanDataSet(
+        name="acdc",
+        title="ACDC cardiac cine MRI, three structures of the heart",
+        structures=acdc.STRUCTURES,
+        find_scans=acdc.find_scans,
+        read_scan=acdc.read_scan,
+        check=acdc_check.check,
+    ),
     "chestxray14": ImageDataSet(
         name="chestxray14",
         title="ChestX-ray14, 14 findings in frontal chest X-rays (NIH)",
@@ -48,6 +66,14 @@ DATA_SETS: dict[str, DataSet | ImageDataSet] = {
         read_case=lgg.read_case,
         check=lgg_check.check,
     ),
+    "nifti_folder": ScanDataSet(
+        name="nifti_folder",
+        title="A folder of NIfTI volumes, for pretraining",
+        structures=(),
+        find_scans=nifti_folder.find_scans,
+        read_scan=nifti_folder.read_scan,
+        check=nifti_folder_check.check,
+    ),
 }
 
 
@@ -56,8 +82,8 @@ def names() -> list[str]:
     return sorted(DATA_SETS)
 
 
-def get_data_set(name: str) -> DataSet | ImageDataSet:
-    """The data set of that name: volumes (DataSet) or single images (ImageDataSet); UsageError lists the known ones."""
+def get_data_set(name: str) -> AnyDataSet:
+    """The data set of that name, of whatever kind; UsageError lists the known ones."""
     try:
         return DATA_SETS[name]
     except (KeyError, TypeError):
@@ -65,18 +91,23 @@ def get_data_set(name: str) -> DataSet | ImageDataSet:
 
 
 def image_data_set(name: str) -> ImageDataSet:
-    """The data set of single images of that name; UsageError where it is unknown or one of volumes."""
-    found = get_data_set(name)
-    if not isinstance(found, ImageDataSet):
-        known = ", ".join(other for other in names() if isinstance(DATA_SETS[other], ImageDataSet))
-        raise UsageError(f"data set {name!r} holds volumes with masks, not labelled images: use one of {known}")
-    return found
+    """The data set of single images of that name; UsageError where it is unknown or of another kind."""
+    return _of_kind(name, ImageDataSet)
 
 
 def volume_data_set(name: str) -> DataSet:
-    """The data set of volumes with masks of that name; UsageError where it is unknown or one of single images."""
+    """The data set of volumes with masks of that name; UsageError where it is unknown or of another kind."""
+    return _of_kind(name, DataSet)
+
+
+def scan_data_set(name: str) -> ScanDataSet:
+    """The data set of scans of that name; UsageError where it is unknown or of another kind."""
+    return _of_kind(name, ScanDataSet)
+
+
+def _of_kind(name: str, kind: type[Kind]) -> Kind:
     found = get_data_set(name)
-    if not isinstance(found, DataSet):
-        known = ", ".join(other for other in names() if isinstance(DATA_SETS[other], DataSet))
-        raise UsageError(f"data set {name!r} holds single images, not volumes with masks: use one of {known}")
+    if not isinstance(found, kind):
+        known = ", ".join(other for other in names() if isinstance(DATA_SETS[other], kind))
+        raise UsageError(f"data set {name!r} holds {HOLDS[type(found)]}, not {HOLDS[kind]}: use one of {known}")
     return found
