@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from fedward.errors import FedwardError, UsageError
-from fedward.networks.registry import DENSENET, PRETEXT, task_of
+from fedward.networks.families import is_encoder_alone
+from fedward.networks.registry import CONTRAST, PRETEXT, task_of
 from fedward.rounds.run_folder import existing_run
 
 
@@ -18,7 +19,7 @@ def model_path(model: Path, which: str) -> Path:
 
 
 def open_model(file: Path) -> tuple[Any, dict[str, Any], str]:
-    """The network in evaluation mode, the file's metadata, and the task: "segmentation" or "classification".
+    """The network in evaluation mode, the file's metadata, and the task (`fedward.networks.registry`).
 
     FedwardError where the file is damaged, or holds an encoder, which predicts nothing by itself.
     """
@@ -27,9 +28,9 @@ def open_model(file: Path) -> tuple[Any, dict[str, Any], str]:
     model, metadata = load_model(file)
     network = metadata["network"]
     task = task_of(network)
-    if task == PRETEXT or (network == DENSENET and metadata["network_args"].get("out_channels") == 0):
+    if task in (PRETEXT, CONTRAST) or is_encoder_alone(network, metadata["network_args"]):
         raise FedwardError(
-            f"{file} holds an encoder ({network}) without a classifier, which tells no findings: register it with "
-            "fedward register-weights, train a classification from it, and give that run"
+            f"{file} holds an encoder ({network}), which predicts nothing by itself: register it with "
+            "fedward register-weights, train a classification or segmentation from it, and give that run"
         )
     return model, metadata, task

@@ -10,6 +10,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fedward.contrast.settings import ContrastSettings
 from fedward.datasets.selection import SelectionSettings
 from fedward.errors import UsageError
 from fedward.preprocessing.settings import PreprocessingSettings
@@ -17,7 +18,13 @@ from fedward.pretext.settings import PretextSettings
 from fedward.rounds.run_folder import check_name, check_run_name
 from fedward.weighting.schemes import Scheme, make_scheme
 
-LOSSES = {"segmentation": ("bce", "dice_bce"), "classification": ("bce",), "pretext": ("pretext",)}
+LOSSES = {
+    "segmentation": ("bce", "dice_bce"),
+    "classification": ("bce",),
+    "pretext": ("pretext",),
+    "structures": ("ce", "dice_ce"),
+    "contrast": ("contrast",),
+}
 TRAINING_MODES = ("fine_tune", "linear")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -147,7 +154,8 @@ class RunSettings:
     `min_sites` results must count for a round to close (default: all). `round_deadline` is in seconds. `study` is the
     approved study the run belongs to; a hospital whose fedward.yml lists its studies refuses any other.
     `starting_weights` is "random", or a name registered in the server's fedward.yml. `selection` says which rows and
-    labels of an image data set are used; `pretext` how a pretraining without labels learns, and None for other tasks.
+    labels of an image data set are used; `pretext` and `contrast` how a pretraining on images or volumes without labels
+    learns, and None for other tasks.
     """
 
     name: str
@@ -164,6 +172,7 @@ class RunSettings:
     aggregation: AggregationSettings = field(default_factory=AggregationSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     pretext: PretextSettings | None = None
+    contrast: ContrastSettings | None = None
 
     def __post_init__(self) -> None:
         from fedward.task_settings import check_task
@@ -204,6 +213,9 @@ class RunSettings:
         values = asdict(self)
         values["sites"] = list(self.sites)
         values["preprocessing"] = self.preprocessing.to_dict()
+        values["selection"] = self.selection.to_dict()
+        if self.contrast is None:
+            del values["contrast"]  # runs of other tasks, and their fingerprints, are older than it
         return values
 
     def fingerprint(self) -> str:
@@ -236,8 +248,9 @@ def run_settings_from_dict(values: Any) -> RunSettings:
         ("aggregation", AggregationSettings),
         ("selection", SelectionSettings),
         ("pretext", PretextSettings),
+        ("contrast", ContrastSettings),
     ):
-        if values.get(name) is not None or (name in values and name != "pretext"):
+        if values.get(name) is not None or (name in values and name not in ("pretext", "contrast")):
             values[name] = section(kind, values[name], name)
     settings: RunSettings = section(RunSettings, values, "run settings")
     return settings

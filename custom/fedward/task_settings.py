@@ -4,12 +4,20 @@ from typing import TYPE_CHECKING
 
 from fedward.datasets.base import DataSet, ImageDataSet
 from fedward.datasets.registry import get_data_set
+from fedward.datasets.scan import ScanDataSet
 from fedward.errors import UsageError
-from fedward.networks.registry import check_image_size
+from fedward.networks.registry import all_arguments, check_image_size
 
 if TYPE_CHECKING:
     from fedward.settings import RunSettings
 
+KINDS: dict[str, type] = {  # task -> the data sets it takes
+    "segmentation": DataSet,
+    "classification": ImageDataSet,
+    "pretext": ImageDataSet,
+    "structures": ScanDataSet,
+    "contrast": ScanDataSet,
+}
 GREY_CHANNELS = 3  # a grey image three times, as networks trained on photographs expect it
 
 
@@ -17,13 +25,21 @@ def check_task(settings: "RunSettings") -> None:
     """UsageError where network, data set, preprocessing and the task's own settings do not belong together."""
     training, data_set = settings.training, get_data_set(settings.data_set)
     task = training.task
-    if isinstance(data_set, DataSet) != (task == "segmentation"):
+    if not isinstance(data_set, KINDS[task]):
         raise UsageError(f"network {training.network} is for {task}, and data set {settings.data_set} is not")
-    if (settings.pretext is not None) != (task == "pretext"):
-        raise UsageError(
-            f"network {training.network} is for {task}: "
-            + ("its settings 'pretext' are missing" if task == "pretext" else "it has no settings 'pretext'")
-        )
+    for section in ("pretext", "contrast"):
+        if (getattr(settings, section) is not None) != (task == section):
+            raise UsageError(
+                f"network {training.network} is for {task}: "
+                + (f"its settings {section!r} are missing" if task == section else f"it has no settings {section!r}")
+            )
+    if settings.selection.labelled_patients is not None and task != "structures":
+        raise UsageError(f"labelled_patients is for the segmentation of volumes, and {training.network} is for {task}")
+    if isinstance(data_set, ScanDataSet):
+        _check_scans(settings, data_set)
+        return
+    if settings.preprocessing.pixel_spacing is not None:
+        raise UsageError(f"data set {settings.data_set} has no spacing in mm: preprocessing has no pixel_spacing")
     if isinstance(data_set, DataSet):
         _check_segmentation(settings)
         return
@@ -45,6 +61,31 @@ def _check_segmentation(settings: "RunSettings") -> None:
         raise UsageError(
             f"the network takes {training.network_args.get('in_channels')} channels but preprocessing "
             f"({preprocessing.channels}) gives {channels}: change one of them"
+        )
+
+
+def _check_scans(settings: "RunSettings", data_set: ScanDataSet) -> None:
+    training, preprocessing, contrast = settings.training, settings.preprocessing, settings.contrast
+    if preprocessing.bias_field != "none" or preprocessing.channels != "all":
+        raise UsageError(f"data set {data_set.name}: preprocessing has bias_field none and channels all")
+    if all_arguments(training.network, training.network_args)["in_channels"] != 1:
+        raise UsageError(f"the network must take 1 channel: {data_set.name} is grey")
+    check_image_size(training.network, training.network_args, preprocessing.image_size)
+    if settings.selection.label_fraction != 1:
+        raise UsageError("label_fraction is for X-rays: give labelled_patients, a number a hospital")
+    if contrast is not None:
+        if training.network != contrast.network:
+            raise UsageError(f"contrast method {contrast.method} trains {contrast.network}, not {training.network}")
+        if settings.aggregation.cost_source == "server_validation":
+            raise UsageError("cost_source server_validation is not for pretraining: its losses compare with nothing")
+        return
+    if not data_set.structures:
+        raise UsageError(f"data set {data_set.name} has no labels to segment: it serves pretraining")
+    outputs = all_arguments(training.network, training.network_args)["out_channels"]
+    if outputs != len(data_set.structures) + 1:
+        raise UsageError(
+            f"the network has {outputs} outputs, {data_set.name} has {len(data_set.structures)} structures and the "
+            f"background: give out_channels {len(data_set.structures) + 1}"
         )
 
 

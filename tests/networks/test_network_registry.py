@@ -9,6 +9,7 @@ from fedward.errors import UsageError
 from fedward.networks.registry import (
     DEFAULTS,
     NETWORKS,
+    U_SHAPED,
     all_arguments,
     build_network,
     check_image_size,
@@ -58,7 +59,7 @@ def test_the_default_depth_counts_where_none_is_given():
         check_image_size("unet", {"features": 8}, 24)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "unet"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in U_SHAPED])
 def test_a_densenet_takes_any_size_from_32(name):
     for size in (32, 33, 97, 224):
         check_image_size(name, {}, size)
@@ -69,7 +70,9 @@ def test_a_densenet_takes_any_size_from_32(name):
 def test_the_task_follows_from_the_network():
     tasks = {name: task_of(name) for name in NETWORKS}
     pretexts = dict.fromkeys(("rotation", "simclr", "moco_v2", "byol", "frid"), "pretext")
-    assert tasks == {"unet": "segmentation", "densenet121": "classification"} | pretexts
+    volumes = dict.fromkeys(("unet_contrast", "unet_rotation", "unet_encoder"), "contrast")
+    supervised = {"unet": "segmentation", "densenet121": "classification", "unet_structures": "structures"}
+    assert tasks == supervised | pretexts | volumes
     with pytest.raises(UsageError, match="choose one of"):
         task_of("dino")
 

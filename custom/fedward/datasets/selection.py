@@ -18,6 +18,7 @@ class SelectionSettings:
     views           frontal images only, or all; only CheXpert holds lateral ones
     label_fraction  share of each site's training patients that is used, 0 < share <= 1
     draw            which of the random draws of that share, 1, 2, ...
+    labelled_patients  how many of a site's training patients are used with their labels; None: all
 
     Raises UsageError where a value is outside its range.
     """
@@ -26,6 +27,7 @@ class SelectionSettings:
     views: Views = "frontal"
     label_fraction: float = 1.0
     draw: int = 1
+    labelled_patients: int | None = None
 
     def __post_init__(self) -> None:
         _check_choice("uncertain", self.uncertain, get_args(Uncertain))
@@ -41,10 +43,16 @@ class SelectionSettings:
         object.__setattr__(self, "label_fraction", float(share))
         if isinstance(self.draw, bool) or not isinstance(self.draw, int) or not 1 <= self.draw <= 1_000_000:
             raise UsageError(f"selection: draw {self.draw!r} must be a whole number from 1 to 1000000")
+        count = self.labelled_patients
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 1_000_000):
+            raise UsageError(f"selection: labelled_patients {count!r} must be a whole number of 1 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; equal settings give equal dictionaries."""
-        return asdict(self)
+        values = asdict(self)
+        if self.labelled_patients is None:
+            del values["labelled_patients"]  # runs on images, and their fingerprints, are older than it
+        return values
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

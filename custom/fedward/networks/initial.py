@@ -8,8 +8,9 @@ import numpy as np
 
 from fedward.errors import FedwardError
 from fedward.networks.checkpoint import get_parameters, read_registered
+from fedward.networks.families import family_of
 from fedward.networks.registry import build_network
-from fedward.networks.starting import FEATURES, Start, starting_parameters
+from fedward.networks.starting import Start, starting_parameters
 from fedward.seeds import derive_seed
 from fedward.settings import RANDOM, RunSettings
 from fedward.site_config import RegisteredWeights, SiteConfig
@@ -42,6 +43,7 @@ def start_from(
     except FedwardError as error:
         raise FedwardError(f"starting weights {name} ({registered.file}): {error}") from error
     start = replace(start, source={"name": name, "sha256": registered.sha256, **start.source})
-    incomplete = any(FEATURES in key for key in start.fresh)
+    family = family_of(network)
+    incomplete = family is not None and any(key.startswith(family.prefixes[network]) for key in start.fresh)
     log.log(logging.WARNING if incomplete else logging.INFO, start.sentence())
     return start

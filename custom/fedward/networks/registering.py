@@ -11,7 +11,8 @@ from fedward.datasets.layout import read_partition
 from fedward.errors import FedwardError, UsageError
 from fedward.networks.checkpoint import load_model, read_model
 from fedward.networks.encoder import save_encoder
-from fedward.networks.registry import DENSENET, SEGMENTATION, TASKS
+from fedward.networks.families import is_encoder_alone
+from fedward.networks.registry import SEGMENTATION, STRUCTURES, TASKS
 from fedward.networks.starting import check_finite
 from fedward.networks.torchvision_weights import save_torchvision_encoder
 from fedward.networks.weights_entry import with_entry
@@ -122,6 +123,4 @@ def _convert(source: Path, out: Path) -> None:
 def _kept_whole(metadata: dict[str, Any]) -> bool:
     """A U-Net is started from as a whole; an encoder file keeps its SHA-256 wherever it is registered."""
     network = metadata["network"]
-    return TASKS.get(network) == SEGMENTATION or (
-        network == DENSENET and metadata["network_args"].get("out_channels") == 0
-    )
+    return TASKS.get(network) in (SEGMENTATION, STRUCTURES) or is_encoder_alone(network, metadata["network_args"])

@@ -9,14 +9,24 @@ if TYPE_CHECKING:
     from torch import nn
 
 SEGMENTATION, CLASSIFICATION, PRETEXT = "segmentation", "classification", "pretext"  # tasks
+STRUCTURES, CONTRAST = "structures", "contrast"  # tasks on volumes
 UNET_FEATURES, UNET_DEPTH = 32, 4  # where the arguments name none
 WIDEST_LAYER = 2048  # channels; some 500 MB of weights
 SMALLEST_DENSENET_IMAGE = 32  # pixels: DenseNet-121 halves the image five times
 DENSENET = "densenet121"
+UNET_STRUCTURES, UNET_CONTRAST, UNET_ROTATION = "unet_structures", "unet_contrast", "unet_rotation"
+UNET_ENCODER = "unet_encoder"
+UNET_FAMILY = (UNET_STRUCTURES, UNET_CONTRAST, UNET_ROTATION, UNET_ENCODER)  # instance normalisation, one encoder
 _ENCODER = {"in_channels": (1, 64), "growth_rate": (4, 64)}
+_UNET = {"in_channels": (1, 64), "features": (1, 512), "depth": (1, 6)}
+U_SHAPED = ("unet", *UNET_FAMILY)
 # name -> argument -> (smallest, largest) value accepted; every argument is a whole number
 NETWORKS: dict[str, dict[str, tuple[int, int]]] = {
-    "unet": {"in_channels": (1, 64), "out_channels": (1, 64), "features": (1, 512), "depth": (1, 6)},
+    "unet": {**_UNET, "out_channels": (1, 64)},
+    UNET_STRUCTURES: {**_UNET, "out_channels": (2, 64)},  # background and structures
+    UNET_CONTRAST: _UNET,
+    UNET_ROTATION: _UNET,
+    UNET_ENCODER: _UNET,
     DENSENET: {"in_channels": (1, 64), "out_channels": (0, 64), "growth_rate": (4, 64)},  # 0: the encoder alone
     "rotation": _ENCODER,
     "simclr": _ENCODER,
@@ -24,10 +34,19 @@ NETWORKS: dict[str, dict[str, tuple[int, int]]] = {
     "byol": _ENCODER,
     "frid": {**_ENCODER, "sr_layer": (0, 1)},
 }
-TASKS = dict.fromkeys(NETWORKS, PRETEXT) | {"unet": SEGMENTATION, DENSENET: CLASSIFICATION}
+TASKS = dict.fromkeys(NETWORKS, PRETEXT) | {
+    "unet": SEGMENTATION,
+    DENSENET: CLASSIFICATION,
+    UNET_STRUCTURES: STRUCTURES,
+    UNET_CONTRAST: CONTRAST,
+    UNET_ROTATION: CONTRAST,
+    UNET_ENCODER: CONTRAST,  # what it leaves behind; no site trains it
+}
 # Arguments that a network is built with where a job names none
 DEFAULTS: dict[str, dict[str, int]] = {
     "unet": {"in_channels": 3, "out_channels": 1, "features": UNET_FEATURES, "depth": UNET_DEPTH},
+    UNET_STRUCTURES: {"in_channels": 1, "out_channels": 4, "features": UNET_FEATURES, "depth": UNET_DEPTH},
+    **{n: {"in_channels": 1, "features": UNET_FEATURES, "depth": UNET_DEPTH} for n in UNET_FAMILY[1:]},
     DENSENET: {"in_channels": 3, "out_channels": 14, "growth_rate": 32},
     **{name: {"in_channels": 3, "growth_rate": 32} for name in ("rotation", "simclr", "moco_v2", "byol")},
     "frid": {"in_channels": 3, "growth_rate": 32, "sr_layer": 1},
@@ -35,7 +54,7 @@ DEFAULTS: dict[str, dict[str, int]] = {
 
 
 def task_of(network: str) -> str:
-    """What a registered network is trained for: "segmentation", "classification" or "pretext"."""
+    """What a registered network is trained for: one of the tasks' names above."""
     check_network(network, {})
     return TASKS[network]
 
@@ -59,7 +78,7 @@ def check_network(name: str, arguments: Mapping[str, int]) -> None:
         low, high = known[key]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise UsageError(f"network {name}: {key} must be a whole number from {low} to {high}, not {value!r}")
-    if name != "unet":
+    if name not in U_SHAPED:
         return
     widest = arguments.get("features", UNET_FEATURES) * 2 ** arguments.get("depth", UNET_DEPTH)
     if widest > WIDEST_LAYER:
@@ -72,10 +91,10 @@ def check_network(name: str, arguments: Mapping[str, int]) -> None:
 def check_image_size(name: str, arguments: Mapping[str, int], size: int) -> None:
     """UsageError where the network cannot take images of size x size pixels.
 
-    A U-Net halves the image `depth` times, and batch normalisation needs more than one pixel at the bottom. A
-    DenseNet-121, alone or under a pretext's heads, takes any size of 32 or more.
+    A U-Net, or its encoder, halves the image `depth` times, and normalisation needs more than one pixel at the bottom.
+    A DenseNet-121, alone or under a pretext's heads, takes any size of 32 or more.
     """
-    if name != "unet":
+    if name not in U_SHAPED:
         if size < SMALLEST_DENSENET_IMAGE:
             raise UsageError(
                 f"image size {size} does not fit network {name}: take {SMALLEST_DENSENET_IMAGE} pixels or more"
@@ -105,6 +124,14 @@ def _build(name: str, arguments: Mapping[str, int]) -> "nn.Module":
         from fedward.networks.unet import UNet
 
         return UNet(**arguments)
+    if name == UNET_STRUCTURES:
+        from fedward.networks.unet import UNet
+
+        return UNet(**arguments, instance_norm=True)
+    if name in UNET_FAMILY:
+        from fedward.networks.unet_heads import build_unet_encoder
+
+        return build_unet_encoder(name, **arguments)
     if name == DENSENET:
         from fedward.networks.densenet import DenseNet121
 

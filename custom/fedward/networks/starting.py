@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from fedward.errors import FedwardError, UsageError
-from fedward.networks.registry import DENSENET, PRETEXT, TASKS, all_arguments
+from fedward.networks.families import family_of
+from fedward.networks.registry import all_arguments
 
-ENCODER = "encoder."  # where a pretext's network keeps its densenet121
-FEATURES = "features."  # a densenet121 without its classifier
-ENCODER_ARGUMENTS = ("in_channels", "growth_rate")
 PROVENANCE = ("network", "network_args", "method", "run", "round", "data_set", "origin", "source_sha256")
 
 Parameters = dict[str, np.ndarray]
@@ -57,8 +55,8 @@ def starting_parameters(
 ) -> Start:
     """Lay registered weights over the `random` ones of `network`.
 
-    The same network takes every tensor; a densenet121 and a pretext's network take the encoder of one another, where
-    input channels and growth rate agree. FedwardError for another architecture, shape or kind of number, a value that
+    The same network takes every tensor; networks of one family (`fedward.networks.families`) take the encoder of one
+    another, where its arguments agree. FedwardError for another architecture, shape or kind of number, a value that
     is not finite, and where no tensor matches.
     """
     prefix, own_prefix = _prefixes(network, arguments, metadata)
@@ -98,17 +96,13 @@ def _prefixes(network: str, arguments: Mapping[str, int], metadata: Mapping[str,
         raise FedwardError(f"the registered weights cannot be used: {error}") from error
     if (other, found) == (network, wanted):
         return "", ""
-    shared = all(TASKS[name] == PRETEXT or name == DENSENET for name in (network, other))
-    if not shared or any(found[key] != wanted[key] for key in ENCODER_ARGUMENTS):
+    family = family_of(network)
+    if family is None or family is not family_of(other) or any(found[key] != wanted[key] for key in family.shared):
         raise FedwardError(
             f"the registered weights are of {other} {found}, the job trains {network} {wanted}: register weights of "
             "this architecture, or change the job's network and its arguments"
         )
-    return _encoder_prefix(other), _encoder_prefix(network)
-
-
-def _encoder_prefix(network: str) -> str:
-    return ENCODER + FEATURES if TASKS[network] == PRETEXT else FEATURES
+    return family.prefixes[other], family.prefixes[network]
 
 
 def _checked(key: str, own: np.ndarray, registered: np.ndarray | None) -> np.ndarray:

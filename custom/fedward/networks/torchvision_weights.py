@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from fedward.errors import FedwardError
 from fedward.networks.checkpoint import Parameters, get_parameters, load_parameters, save_model, sha256_of
+from fedward.networks.families import DENSENETS
 from fedward.networks.registry import DENSENET, build_network
-from fedward.networks.starting import FEATURES, check_finite
+from fedward.networks.starting import check_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +40,7 @@ def read_torchvision(path: Path) -> tuple[Parameters, dict[str, int]]:
     Only tensors are unpickled, never code. FedwardError for another network, a damaged file and values not finite.
     """
     state = {_key(name): value for name, value in _read_state(path).items()}
-    state = {name: value for name, value in state.items() if name.startswith(FEATURES)}
+    state = {name: value for name, value in state.items() if name.startswith(DENSENETS.inside)}
     _check_architecture(path, state)
     channels, in_channels = state[FIRST].shape[:2]
     arguments = {"in_channels": in_channels, "out_channels": 0, "growth_rate": channels // 2}

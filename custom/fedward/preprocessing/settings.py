@@ -9,16 +9,18 @@ from fedward.errors import UsageError
 BiasField = Literal["n4", "n3", "none"]
 Channels = Literal["all", "flair"]
 SMALLEST_IMAGE, LARGEST_IMAGE = 16, 1024
+FINEST_PIXEL, COARSEST_PIXEL = 0.1, 20.0  # mm
 
 
 @dataclass(frozen=True)
 class PreprocessingSettings:
     """Settings of the preprocessing; checked when built.
 
-    bias_field   n4 (SimpleITK), n3 (antspyx, the optional extra `n3`) or none
-    percentiles  intensities of the head below the first and above the second are clipped; 0 <= first < second <= 100
-    image_size   height and width of a prepared slice in pixels, 16 to 1024
-    channels     all of the data set's channels, or FLAIR only
+    bias_field     n4 (SimpleITK), n3 (antspyx, the optional extra `n3`) or none
+    percentiles    intensities of the head below the first and above the second are clipped; 0 <= first < second <= 100
+    image_size     height and width of a prepared slice in pixels, 16 to 1024
+    channels       all of the data set's channels, or FLAIR only
+    pixel_spacing  scans only: mm a pixel in plane after resampling, 0.1 to 20; None keeps the pixels
 
     Raises UsageError where a value is outside its range.
     """
@@ -27,16 +29,21 @@ class PreprocessingSettings:
     percentiles: tuple[float, float] = (1.0, 99.0)
     image_size: int = 96
     channels: Channels = "all"
+    pixel_spacing: float | None = None
 
     def __post_init__(self) -> None:
         _check_choice("bias_field", self.bias_field, get_args(BiasField))
         _check_choice("channels", self.channels, get_args(Channels))
         object.__setattr__(self, "percentiles", _checked_percentiles(self.percentiles))
         object.__setattr__(self, "image_size", checked_size(self.image_size))
+        object.__setattr__(self, "pixel_spacing", _checked_spacing(self.pixel_spacing))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; equal settings give equal dictionaries."""
-        return asdict(self) | {"percentiles": list(self.percentiles)}
+        values = asdict(self) | {"percentiles": list(self.percentiles)}
+        if self.pixel_spacing is None:
+            del values["pixel_spacing"]  # caches and runs of images are older than it
+        return values
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -50,6 +57,16 @@ def _checked_percentiles(value: object) -> tuple[float, float]:
         if 0 <= low < high <= 100:  # false for NaN
             return low, high
     raise UsageError(f"preprocessing: percentiles {value!r} must be two numbers, 0 <= first < second <= 100")
+
+
+def _checked_spacing(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, Real) and _is_number(value) and FINEST_PIXEL <= float(value) <= COARSEST_PIXEL:
+        return float(value)
+    raise UsageError(
+        f"preprocessing: pixel_spacing {value!r} must be a number of mm, {FINEST_PIXEL:g} to {COARSEST_PIXEL:g}, or none"
+    )
 
 
 def checked_size(value: object) -> int:

@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fedward.errors import UsageError
 from fedward.networks.registry import task_of
 from fedward.rounds.run_folder import RunFolder
 from fedward.settings import RunSettings
@@ -17,6 +16,8 @@ MODULES = {
     "segmentation": "fedward.training.segmentation_task",
     "classification": "fedward.training.classification_task",
     "pretext": "fedward.pretext.task",
+    "structures": "fedward.training.structures_task",
+    "contrast": "fedward.contrast.task",
 }
 
 
@@ -70,8 +71,6 @@ class Task:
 def get_task(settings: RunSettings) -> Task:
     """The task of a run, which follows from its network."""
     name = task_of(settings.training.network)
-    if name not in MODULES:
-        raise UsageError(f"network {settings.training.network} belongs to no task that a site trains")
     task: Task = import_module(MODULES[name]).TASK
     return task
 
