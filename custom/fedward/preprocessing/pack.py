@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from fedward.datasets.base import FileProblem
 from fedward.datasets.xray_image import read_resized
-from fedward.preprocessing.cache import check_writable, unwritable
+from fedward.preprocessing.cache_folder import check_writable, unwritable
 from fedward.preprocessing.settings import checked_size
 from fedward.progress import map_in_processes
 

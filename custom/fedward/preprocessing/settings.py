@@ -65,7 +65,7 @@ def _checked_spacing(value: object) -> float | None:
     if isinstance(value, Real) and _is_number(value) and FINEST_PIXEL <= float(value) <= COARSEST_PIXEL:
         return float(value)
     raise UsageError(
-        f"preprocessing: pixel_spacing {value!r} must be a number of mm, {FINEST_PIXEL:g} to {COARSEST_PIXEL:g}, or none"
+        f"preprocessing: pixel_spacing {value!r} must be none or a number of mm, {FINEST_PIXEL:g} to {COARSEST_PIXEL:g}"
     )
 
 
