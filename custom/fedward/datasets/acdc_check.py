@@ -9,7 +9,7 @@ from pathlib import Path
 from fedward.datasets import acdc
 from fedward.datasets.base import CheckResult, FileProblem, Problem
 from fedward.datasets.scan import Scan
-from fedward.datasets.scan_check import LEAVE, check_scans, error, left_out, warning
+from fedward.datasets.scan_check import check_scans, error, left_out, warning
 
 
 def check(root: Path, workers: int = 0, quiet: bool = False) -> CheckResult:

@@ -1,6 +1,6 @@
 """Any folder of NIfTI volumes: one sub-folder a patient, or one file a patient.
 
-ROOT/<patient>/...<scan>.nii.gz   a patient's volumes, in any depth; `frame` is the path below the patient, with __ for /
+ROOT/<patient>/...<scan>.nii.gz   a patient's volumes, in any depth; `frame` is the path below the patient, "/" as __
 ROOT/<patient>.nii.gz             a patient of one volume; `frame` is ""
 ..._gt.nii.gz, ..._seg.nii.gz     labels of the volume of that name, whole numbers 0 to 255 (optional)
 

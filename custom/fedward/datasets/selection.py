@@ -1,4 +1,4 @@
-"""Which images and labels of an image data set a run uses."""
+"""Which images and labels of a data set a run uses."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -12,12 +12,13 @@ Views = Literal["frontal", "all"]
 
 @dataclass(frozen=True)
 class SelectionSettings:
-    """Which rows of an image table are used and how their labels are read; checked when built.
+    """Which images are used and how their labels are read; checked when built.
 
     uncertain       CheXpert's label -1 (Irvin et al. 2019, arXiv 1901.07031): ignore -> NaN, zeros -> 0, ones -> 1
     views           frontal images only, or all; only CheXpert holds lateral ones
     label_fraction  share of each site's training patients that is used, 0 < share <= 1
-    draw            which of the random draws of that share, 1, 2, ...
+    draw            which of the random draws of that share, or of labelled_patients, 1, 2, ...
+    labelled_patients  scans: number of each site's training patients whose labels are used; None: all
     labelled_patients  how many of a site's training patients are used with their labels; None: all
 
     Raises UsageError where a value is outside its range.
