@@ -37,6 +37,12 @@ def test_equal_settings_have_equal_dictionaries():
         {"image_size": 96.0},
         {"image_size": True},
         {"image_size": "96"},
+        {"pixel_spacing": 0},
+        {"pixel_spacing": -1.25},
+        {"pixel_spacing": 21},
+        {"pixel_spacing": float("nan")},
+        {"pixel_spacing": "1.25"},
+        {"pixel_spacing": True},
     ],
 )
 def test_wrong_settings_are_named(wrong):
@@ -44,3 +50,10 @@ def test_wrong_settings_are_named(wrong):
     with pytest.raises(UsageError, match=name) as caught:
         PreprocessingSettings(**wrong)
     assert caught.value.exit_code == 2
+
+
+def test_pixel_spacing_is_left_out_where_none_is_set():
+    assert "pixel_spacing" not in PreprocessingSettings().to_dict()  # names of older caches and runs stay
+    set_ = PreprocessingSettings(pixel_spacing=2)
+    assert set_.to_dict()["pixel_spacing"] == 2.0
+    assert PreprocessingSettings(**set_.to_dict()) == set_
