@@ -1,6 +1,6 @@
 """What a validation measures, and how measurements of several sites are pooled."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
@@ -8,6 +8,10 @@ from typing import Any
 from fedward.weighting.claims import MAX_COST
 
 PER_FINDING = ("auc", "positives", "negatives")
+PIXELS = ("true_positive", "false_positive", "false_negative")
+DICE = "dice."
+PER_STRUCTURE = ("dice", *PIXELS)
+ADDED = tuple(f"{group}." for group in ("positives", "negatives", *PIXELS))  # counts: any other detail is averaged
 OTHERS = ("features.std", "features.rank", "knn.auc")
 
 
@@ -17,20 +21,27 @@ def detail_names() -> frozenset[str]:
     from fedward.datasets.registry import DATA_SETS
 
     findings = {finding for data_set in DATA_SETS.values() for finding in getattr(data_set, "findings", ())}
-    return frozenset(OTHERS) | {f"{group}.{finding}" for group in PER_FINDING for finding in findings}
+    structures = {name for data_set in DATA_SETS.values() for name in getattr(data_set, "structures", ())}
+    return (
+        frozenset(OTHERS)
+        | {f"{group}.{finding}" for group in PER_FINDING for finding in findings}
+        | {f"{group}.{structure}" for group in PER_STRUCTURE for structure in structures}
+    )
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """One model measured on one set of images.
 
-    cost     mean loss over all pixels or known labels (binary cross entropy, natural logarithm, >= 0), or None
-    quality  the metric weighting uses, in [0, 1], or None: hard Dice at .5 pooled over the images; for classification
-             the mean AUC over the findings that have both classes; for a pretext the AUC of a k-NN probe
+    cost     mean loss over all pixels or known labels (cross entropy, natural logarithm, >= 0), or None
+    quality  the metric weighting uses, in [0, 1], or None: hard Dice at .5 pooled over the images, its mean over
+             several structures; for classification the mean AUC over the findings that have both classes; for a
+             pretext the AUC of a k-NN probe
     images, patients  how many images (slices) and patients stand behind the numbers
     true_positive, false_positive, false_negative  pixel counts; IoU and Dice of several sites are pooled from them
     details  by name, see `detail_names`: auc.F, positives.F and negatives.F of a finding F (no auc where one class is
-             missing); features.std, features.rank and knn.auc of a pretext
+             missing); features.std, features.rank and knn.auc of a pretext; dice.S and pixel counts true_positive.S,
+             false_positive.S, false_negative.S of a structure S (no dice where neither truth nor prediction has it)
     """
 
     cost: float | None
@@ -56,7 +67,7 @@ class Evaluation:
         return values
 
 
-def pooled_dice(true_positive: int, false_positive: int, false_negative: int) -> float | None:
+def pooled_dice(true_positive: float, false_positive: float, false_negative: float) -> float | None:
     """2TP / (2TP + FP + FN); None where truth and prediction are both empty."""
     total = 2 * true_positive + false_positive + false_negative
     return 2 * true_positive / total if total else None
@@ -74,7 +85,10 @@ def pool(evaluations: Iterable[Evaluation]) -> Evaluation | None:
     false_positive = sum(e.false_positive for e in parts)
     false_negative = sum(e.false_negative for e in parts)
     costs = [(e.cost, e.images) for e in parts if e.cost is not None and 0 <= e.cost <= MAX_COST]
+    details = _pool_details(parts)
     quality = pooled_dice(true_positive, false_positive, false_negative)
+    if quality is None:
+        quality = mean_dice(details)
     if quality is None:  # no pixel counts: a metric that cannot be pooled exactly is averaged over images
         known = [(e.quality, e.images) for e in parts if e.quality is not None and 0 <= e.quality <= 1]
         quality = sum(q * n for q, n in known) / sum(n for _, n in known) if known else None
@@ -86,17 +100,39 @@ def pool(evaluations: Iterable[Evaluation]) -> Evaluation | None:
         true_positive=true_positive,
         false_positive=false_positive,
         false_negative=false_negative,
-        details=_pool_details(parts),
+        details=details,
     )
 
 
+def structure_details(counts: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Details of structures from their pixel counts, (true positive, false positive, false negative) of each."""
+    details: dict[str, float] = {}
+    for structure, pixels in counts.items():
+        details |= {f"{group}.{structure}": count for group, count in zip(PIXELS, pixels, strict=True)}
+        if (dice := pooled_dice(*pixels)) is not None:
+            details[DICE + structure] = dice
+    return details
+
+
+def mean_dice(details: Mapping[str, float]) -> float | None:
+    """Mean of the Dice of all structures that have one; None where none has."""
+    values = [value for name, value in details.items() if name.startswith(DICE)]
+    return sum(values) / len(values) if values else None
+
+
 def _pool_details(parts: list[Evaluation]) -> dict[str, float]:
-    """Positives and negatives are added; anything else is the mean weighted by the images behind it."""
+    """Counts are added, and a structure's Dice follows from them; any other is the mean weighted by its images."""
     pooled = {}
     for name in sorted({name for part in parts for name in part.details}):
         known = [(part.details[name], part.images) for part in parts if name in part.details]
-        if name.startswith(("positives.", "negatives.")):
+        if name.startswith(ADDED):
             pooled[name] = sum(value for value, _ in known)
         else:
             pooled[name] = sum(value * n for value, n in known) / sum(n for _, n in known)
-    return pooled
+    structures = {name.partition(".")[2] for name in pooled if name.startswith(f"{PIXELS[0]}.")}
+    for structure in sorted(structures):
+        pooled.pop(DICE + structure, None)
+        dice = pooled_dice(*(pooled.get(f"{group}.{structure}", 0) for group in PIXELS))
+        if dice is not None:
+            pooled[DICE + structure] = dice
+    return dict(sorted(pooled.items()))

@@ -15,7 +15,6 @@ from fedward.evaluation import detail_names
 from fedward.kits.leaving_list import (
     AGREED_WARNINGS,
     COUNTS,
-    DETAIL_COUNTS,
     ERROR_CLASSES,
     EVALUATION_COUNTS,
     EVALUATION_METRICS,
@@ -97,7 +96,7 @@ def _details(part: str, values: Any, rules: Rules) -> dict[str, float | int]:
     found = {}
     for name in sorted(detail_names() & {key for key in values if type(key) is str}):
         value = values[name]
-        if type(value) is float and value.is_integer() and group(name) in DETAIL_COUNTS:
+        if type(value) is float and value.is_integer() and f"{part}.{group(name)}" in COUNTS:
             value = int(value)  # a count that a mean or a sum has made a float
         found[name] = _number(f"{part}.{group(name)}", value, rules)
     return {name: value for name, value in found.items() if value is not None}

@@ -11,7 +11,8 @@ It is the arguments of `fedward.flare.leaving.LeavingFilter` in `local/privacy.j
 
 A measurement's details (`fedward.evaluation.detail_names`) are listed by their group: start.auc stands for the AUC of
 every finding, start.positives and start.negatives (counts) for the images with and without it, start.features for
-features.std and features.rank of a pretraining, start.knn for the AUC of its probe.
+features.std and features.rank of a pretraining, start.knn for the AUC of its probe, start.dice for the Dice of every
+structure; start.true_positive and its like (counts) stand for the pixels of every structure too.
 `fedward.kits.leaving` applies it.
 """
 
@@ -29,7 +30,7 @@ from fedward.rounds import site_report
 EVALUATIONS = ("start", "end")
 EVALUATION_METRICS = ("cost", "quality")
 EVALUATION_COUNTS = site_report.COUNTS
-DETAIL_METRICS = ("auc", "features", "knn")
+DETAIL_METRICS = ("auc", "features", "knn", "dice")
 DETAIL_COUNTS = ("positives", "negatives")
 METRICS = (
     *("train_seconds", "loss"),
@@ -53,6 +54,12 @@ AGREED_WARNINGS = (
     "no finding has both classes in its validation images: the site trains, its AUC is missing",
     "a single training image: batch normalisation keeps the received statistics",
     "the label fraction is less than one patient: one patient is used",
+    # structures in volumes
+    "scans without labels are left out",
+    "no structure in its training images: the site trains, its cost and Dice are missing",
+    "no structure in its validation images: the site trains, its cost and Dice are missing",
+    "a structure is absent from its training images: only other sites can teach it",
+    "a structure is absent from its validation images: its Dice is over the others",
     # pretraining
     "the features have collapsed: all validation images look nearly alike to the encoder",
     "no validation patient: the site trains, its loss and features are not measured",

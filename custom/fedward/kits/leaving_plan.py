@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from fedward.datasets.registry import image_data_set
+from fedward.datasets.registry import image_data_set, scan_data_set
 from fedward.errors import FedwardError, UsageError
+from fedward.evaluation import structure_details
 from fedward.kits.leaving import Layout, group, leaving_parameters, leaving_report
 from fedward.kits.leaving_list import COUNTS, EVALUATION_COUNTS, EVALUATION_METRICS, METRICS, Rules, read_rules
 from fedward.settings import RunSettings
@@ -27,6 +28,8 @@ def _details(settings: RunSettings) -> dict[str, float]:
         findings = image_data_set(settings.data_set).findings
         groups: dict[str, float] = {"auc": 0.5, "positives": 5, "negatives": 5}
         return {f"{group}.{finding}": value for group, value in groups.items() for finding in findings}
+    if settings.training.task == "structures":
+        return structure_details(dict.fromkeys(scan_data_set(settings.data_set).structures, (5, 5, 5)))
     if settings.pretext is None:
         return {}
     probe = {"knn.auc": 0.5} if settings.pretext.probe_data_set else {}

@@ -35,8 +35,8 @@ def overlay(image: ArrayLike, truth: ArrayLike | None, prediction: ArrayLike, sc
     for name, mask in masks.items():
         if mask.shape != grey.shape:
             raise FedwardError(f"the {name} mask has shape {mask.shape} but the image {grey.shape}: they must be equal")
-    picture = np.repeat(_enlarge(np.rint(grey * BRIGHTEST).astype(np.uint8), scale)[..., None], 3, axis=2)
-    edges = {name: outline(_enlarge(mask, scale), max(1, scale // 2)) for name, mask in masks.items()}
+    picture = np.repeat(enlarge(np.rint(grey * BRIGHTEST).astype(np.uint8), scale)[..., None], 3, axis=2)
+    edges = {name: outline(enlarge(mask, scale), max(1, scale // 2)) for name, mask in masks.items()}
     picture[edges["prediction"]] = PREDICTION
     if "truth" in edges:
         picture[edges["truth"]] = TRUTH
@@ -123,5 +123,5 @@ def _grey(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(np.nan_to_num(image, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
 
 
-def _enlarge(array: NDArray[Any], scale: int) -> NDArray[Any]:
+def enlarge(array: NDArray[Any], scale: int) -> NDArray[Any]:
     return array.repeat(scale, axis=0).repeat(scale, axis=1)

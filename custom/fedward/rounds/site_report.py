@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from fedward.errors import RefusedUpdate
-from fedward.evaluation import Evaluation, detail_names
+from fedward.evaluation import ADDED, Evaluation, detail_names
 from fedward.weighting.claims import SiteClaim
 
 Report = dict[str, Any]
@@ -97,9 +97,11 @@ def _details(values: Any, key: str) -> dict[str, float]:
         raise RefusedUpdate(f"the report's {key} has details of names that are not known")
     numbers = {name: _number(values, name) for name in sorted(values)}
     for name, number in numbers.items():
-        highest = 1.0 if name.startswith(("auc.", "knn.")) else float(MAX_COUNT)
+        highest = 1.0 if name.startswith(("auc.", "knn.", "dice.")) else float(MAX_COUNT)
         if math.isfinite(number) and not 0 <= number <= highest:
             raise RefusedUpdate(f"the report's {key} has a detail {name} outside 0 to {highest:g}")
+        if math.isfinite(number) and name.startswith(ADDED) and not number.is_integer():
+            raise RefusedUpdate(f"the report's {key} has a detail {name} that is no whole number")
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
