@@ -33,10 +33,10 @@ wheelhouse: venv  ## dist/wheelhouse: what hospitals install without a package i
 	$(BIN)/python provisioning/wheelhouse.py $(SIGNER)
 
 test: venv lint  ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m 'not slow'
 
 test-slow: venv  ## the slow tests alone: attacks and faults on real networks among them
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m slow
 
 test-all: test test-slow  ## every test
 

@@ -7,18 +7,13 @@ from fedward.cli import cli
 from fedward.cli import run as run_command
 from fedward.datasets.phantoms import write_phantoms
 
-HERE = "tests/network"
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if HERE in item.path.as_posix():
-            item.add_marker(pytest.mark.xdist_group("network"))  # one worker, so one network
-
 
 @pytest.fixture(scope="session")
-def network(tmp_path_factory):
+def network(tmp_path_factory, worker_id):
+    if worker_id != "master":
+        started = tmp_path_factory.getbasetemp().parent / "network-started-by"  # the run's own folder
+        assert not started.exists(), f"{started.read_text()} has started one: see the scheduler in tests/conftest.py"
+        started.write_text(worker_id)
     root = tmp_path_factory.mktemp("network")
     images = root / "images"
     images.mkdir()

@@ -5,7 +5,7 @@ import pytest
 from small_network import SERVER, SITES, SmallNetwork, ended, status_of, until
 
 ONE, TWO, THREE = SITES
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("network")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
