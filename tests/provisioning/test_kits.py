@@ -123,6 +123,7 @@ def test_nobody_may_bring_code_and_nobody_reads_files(kits):
 def test_a_kit_lists_the_studies_of_its_site(kits):
     assert read_site_config(kits / "hospital-01/local/fedward.yml", "hospital-01").studies == (
         "brain-tumour",
+        "cardiac",
         "chest-x-ray",
     )
     assert read_site_config(kits / "coordinator/local/fedward.yml", "coordinator").studies == ("chest-x-ray",)

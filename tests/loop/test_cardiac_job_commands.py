@@ -1,0 +1,170 @@
+"""The jobs on volumes as users call them: what options become, and a sentence for what does not go together."""
+
+import pytest
+
+from fedward import job_command
+from fedward.cli import run
+from fedward.contrast.settings import METHODS, ContrastSettings
+from fedward.job_command import training_command
+from fedward.job_options import Job
+from fedward.rounds.run_folder import write_json
+from fedward.volume_jobs import CONTRASTIVE, SEGMENTATION
+
+TINY = ["--image-size", "32", "--features", "4", "--depth", "2", "--batch-size", "8", "--rounds", "2"]
+
+
+@pytest.fixture
+def sites(tmp_path):
+    """A function that lays out two empty hospitals of a data set: enough for what is said before images are read."""
+
+    def laid_out(data_set: str):
+        folder = tmp_path / f"sites-{data_set}"
+        names = ("hospital-01", "hospital-02")
+        for name in names:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        write_json(folder / "partition.json", {"data_set": data_set, "sites": {name: {} for name in names}})
+        return folder
+
+    return laid_out
+
+
+@pytest.fixture
+def call(capsys, sites, tmp_path):
+    """call(job, arguments...) -> (exit code, what was shown), in this process; OUT is a new folder."""
+
+    def called(job: Job, *arguments, data_set="acdc"):
+        common = ["--sites", str(sites(data_set)), "--out", str(tmp_path / "run"), *TINY]
+        code = run(training_command(job), [*common, *map(str, arguments)])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return code, " ".join((captured.out + captured.err).split())
+
+    return called
+
+
+@pytest.fixture
+def settings_of(call, monkeypatch):
+    """settings_of(job, arguments...): the settings that the command would run with."""
+    seen = []
+    monkeypatch.setattr(job_command, "_run", lambda settings, options, kit: seen.append(settings))
+
+    def called(job: Job, *arguments, **named):
+        code, shown = call(job, *arguments, **named)
+        assert code == 0, shown
+        return seen.pop()
+
+    return called
+
+
+def test_the_default_is_the_published_method_in_the_group_s_recipe(settings_of):
+    made = settings_of(CONTRASTIVE)
+    assert made.contrast == ContrastSettings()
+    assert (made.study, made.data_set, made.training.loss) == ("cardiac", "acdc", "contrast")
+    assert made.training.network_args == {"in_channels": 1, "features": 4, "depth": 2}
+    defaults = CONTRASTIVE.defaults
+    assert (defaults.preprocessing.image_size, defaults.preprocessing.pixel_spacing) == (352, 1.25)
+    assert (defaults.training.optimizer, defaults.training.momentum, defaults.training.batch_size) == ("sgd", 0.9, 32)
+    fine_tuning = SEGMENTATION.defaults.training
+    assert (fine_tuning.optimizer, fine_tuning.learning_rate, fine_tuning.batch_size) == ("adam", 5e-4, 10)
+
+
+def test_every_option_reaches_its_setting(settings_of):
+    values = ["--formula", "literal", "--partitions", "3", "--temperature", "0.2", "--momentum-encoder", "0.9"]
+    values += ["--momentum-state", "keep", "--bank-size", "64", "--negatives", "48", "--max-age", "1", "--noise", "0.1"]
+    values += ["--exchange-precision", "float32", "--min-crop", "0.4", "--rotation", "5", "--bend", "0.2"]
+    assert settings_of(CONTRASTIVE, *values, "--pixel-spacing", "2").contrast == ContrastSettings(
+        formula="literal",
+        partitions=3,
+        temperature=0.2,
+        momentum=0.9,
+        momentum_encoder="keep",
+        bank_size=64,
+        negatives=48,
+        max_age=1,
+        noise=0.1,
+        precision="float32",
+        min_crop=0.4,
+        rotation=5.0,
+        gamma=0.2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exchange"),
+    [([], True), (["--no-exchange"], False), (["--mode", "central"], False), (["--mode", "local"], False)],
+)
+def test_features_are_exchanged_in_a_federation_alone(settings_of, arguments, exchange):
+    assert settings_of(CONTRASTIVE, *arguments).contrast == ContrastSettings(exchange=exchange)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_has_its_network_and_takes_either_data_set(settings_of, method):
+    made = settings_of(CONTRASTIVE, "--method", method, data_set="nifti_folder")
+    assert made.training.network == made.contrast.network
+    assert (made.data_set, made.contrast.exchange) == ("nifti_folder", method == "fcl")
+
+
+def test_labelled_patients_and_any_scheme(settings_of):
+    made = settings_of(SEGMENTATION, "--labelled-patients", "2", "--draw", "3", "--loss", "ce", "--scheme", "dcew")
+    assert (made.selection.labelled_patients, made.selection.draw) == (2, 3)
+    assert (made.training.loss, made.aggregation.scheme) == ("ce", "dcew")
+    assert made.training.network_args == {"in_channels": 1, "features": 4, "depth": 2, "out_channels": 4}
+    assert settings_of(SEGMENTATION).selection.labelled_patients is None
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "message"),
+    [
+        (CONTRASTIVE, ["--method", "byol"], "'byol' is not one of"),
+        (CONTRASTIVE, ["--method", "simclr", "--exchange"], "--exchange is for the federated fcl: simclr has none"),
+        (CONTRASTIVE, ["--mode", "local", "--exchange"], "--mode local has nobody to exchange with"),
+        (CONTRASTIVE, ["--method", "simclr", "--bank-size", "4096"], "--bank-size is of no use to simclr: leave it"),
+        (CONTRASTIVE, ["--method", "rotation", "--temperature", "0.1"], "--temperature is of no use to rotation"),
+        (CONTRASTIVE, ["--no-exchange", "--noise", "0.1"], "--noise is of no use to fcl without exchange"),
+        (CONTRASTIVE, ["--mode", "central", "--max-age", "3"], "--max-age is of no use to fcl without exchange"),
+        (CONTRASTIVE, ["--partitions", "65"], "partitions must be a whole number from 1 to 64"),
+        (CONTRASTIVE, ["--partitions", "1"], "the masked formula has no negatives"),
+        (CONTRASTIVE, ["--temperature", "0"], "temperature must be a number above 0"),
+        (CONTRASTIVE, ["--momentum-encoder", "1"], "momentum must be a number at least 0 and below 1"),
+        (CONTRASTIVE, ["--noise", "nan"], "noise must be a number"),
+        (CONTRASTIVE, ["--image-size", "34"], "image size 34 does not fit network unet_contrast: take a multiple of 4"),
+        (CONTRASTIVE, ["--pixel-spacing", "0"], "pixel_spacing 0.0 must be"),
+        (CONTRASTIVE, ["--features", "1024"], "features must be a whole number from 1 to 512"),
+        (CONTRASTIVE, ["--cost-source", "server_validation"], "server_validation is not for pretraining"),
+        (CONTRASTIVE, ["--labelled-patients", "1"], "No such option"),
+        (CONTRASTIVE, ["--starting-weights", "nobody"], "'nobody' are not registered in"),
+        (SEGMENTATION, ["--draw", "2"], "give --labelled-patients too"),
+        (SEGMENTATION, ["--labelled-patients", "0"], "is not in the range x>=1"),
+        (SEGMENTATION, ["--loss", "bce"], "'bce' is not one of"),
+        (SEGMENTATION, ["--bias-field", "n4"], "No such option"),
+        (SEGMENTATION, ["--mode", "central", "--env", "sim"], "has no network to simulate"),
+    ],
+)
+def test_wrong_usage_ends_with_two_and_a_sentence(call, tmp_path, job, arguments, message):
+    code, shown = call(job, *arguments)
+    assert code == 2, shown
+    assert message in shown
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("job", "data_set", "wanted"),
+    [(CONTRASTIVE, "lgg", "acdc or nifti_folder"), (SEGMENTATION, "nifti_folder", "this run is for acdc")],
+)
+def test_other_images_are_refused(call, job, data_set, wanted):
+    code, shown = call(job, data_set=data_set)
+    assert code == 2
+    assert f"holds images of {data_set}" in shown
+    assert wanted in shown
+
+
+@pytest.mark.parametrize("job", [CONTRASTIVE, SEGMENTATION], ids=lambda job: job.name)
+def test_help_names_every_choice_and_default(call, job):
+    code, shown = call(job, "--help")
+    assert code == 0
+    own = {
+        CONTRASTIVE.name: (*METHODS, "literal", "0.999", "4096", "float16", "[default: 300", "nifti_folder"),
+        SEGMENTATION.name: ("dice_ce", "all with labels", "--starting-weights", "[default: 100"),
+    }
+    for word in ("--export-dir", "[default: 352]", "[default: 1.25]", "half_uniform", *own[job.name]):
+        assert word in shown, word
