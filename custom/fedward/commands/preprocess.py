@@ -1,4 +1,4 @@
-"""`fedward preprocess`: fill the cache before training, and show what the bias field correction did."""
+"""`fedward preprocess`: fill the cache before training, and show what it does to the images."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ Examples:
   fedward preprocess lgg kaggle_3m --cache cache
   fedward preprocess lgg SITES/hospital-01 --cache cache --image-size 256 --picture before-after.png
   fedward preprocess chestxray14 SITES/hospital-01 --cache cache --image-size 256
+  fedward preprocess acdc SITES/hospital-01 --cache cache --pixel-spacing 1.25 --picture before-after.png
 """
-FOR_VOLUMES = ("bias_field", "channels", "picture", "patient")  # options that single images do not have
+OF_BRAIN_MRI, OF_PICTURES = ("bias_field", "channels"), ("picture", "patient")  # options that not every data set has
 DEFAULT_SIZE = {"volumes": 96, "images": 256}
 
 
@@ -27,10 +28,19 @@ DEFAULT_SIZE = {"volumes": 96, "images": 256}
     help="Bias field correction; n3 needs the extra fedward[n3].",
 )
 @click.option(
-    "--image-size", type=int, show_default="96; X-rays 256", help="Height and width of a prepared image, in pixels."
+    "--image-size",
+    type=int,
+    show_default="96; X-rays 256; scans 192",
+    help="Height and width of a prepared image, in pixels.",
 )
 @click.option(
     "--channels", default="all", show_default=True, type=click.Choice(["all", "flair"]), help="Channels to keep."
+)
+@click.option(
+    "--pixel-spacing",
+    type=float,
+    show_default="1.25",
+    help="Scans: mm a pixel in plane after resampling; 0 keeps the pixels.",
 )
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a before/after picture (PNG) of a patient.")
 @click.option("--patient", help="The patient in the picture.  [default: the first]")
@@ -45,43 +55,49 @@ def command(
     bias_field: str,
     image_size: int | None,
     channels: str,
+    pixel_spacing: float | None,
     picture: Path | None,
     patient: str | None,
     views: str | None,
     workers: int,
 ) -> None:
-    """Prepare the images of DATA_SET in DIR and cache them: chestxray14, chexpert, image_folder or lgg.
+    """Prepare the images of DATA_SET in DIR and cache them.
 
-    lgg: correct the bias field, normalise, resize. X-rays: decode, turn into 8-bit grey, resize to a square. DIR is a
-    data folder or a hospital's folder made by `fedward partition`. What is in the cache already is not made again, so
-    the command may be interrupted and repeated. Training with the same settings then starts at once.
+    DATA_SET is acdc, chestxray14, chexpert, image_folder, lgg or nifti_folder.
+
+    lgg: correct the bias field, normalise, resize. X-rays: decode, turn into 8-bit grey, resize to a square. Scans
+    (acdc, nifti_folder): normalise, resample in plane to one pixel spacing, crop or pad. DIR is a data folder or a
+    hospital's folder made by `fedward partition`. What is in the cache already is not made again, so the command may be
+    interrupted and repeated. Training with the same settings then starts at once.
     """
     from fedward.datasets.base import ImageDataSet
     from fedward.datasets.registry import get_data_set
+    from fedward.datasets.scan import ScanDataSet
     from fedward.errors import UsageError
+
+    def refuse(names: tuple[str, ...], kind: str) -> None:
+        for name in names:
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                raise UsageError(f"--{name.replace('_', '-')} is for {kind}")
 
     chosen = get_data_set(data_set)
     if isinstance(chosen, ImageDataSet):
-        given = [
-            name for name in FOR_VOLUMES if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        ]
-        if given:
-            raise UsageError(f"--{given[0].replace('_', '-')} is for volumes: {data_set} holds single images")
+        refuse((*OF_BRAIN_MRI, *OF_PICTURES), f"volumes: {data_set} holds single images")
+        refuse(("pixel_spacing",), f"scans: {data_set} holds single images")
         if views and data_set != "chexpert":
             raise UsageError(f"--views is for chexpert: all images of {data_set} are used")
-        prepare_images(
-            chosen,
-            folder,
-            cache,
-            DEFAULT_SIZE["images"] if image_size is None else image_size,
-            views or "frontal",
-            workers,
-        )
+        size = DEFAULT_SIZE["images"] if image_size is None else image_size
+        prepare_images(chosen, folder, cache, size, views or "frontal", workers)
         return
     if views:
         raise UsageError(f"--views is for chexpert: all slices of {data_set} are used")
     if patient and not picture:
         raise UsageError("--patient names the patient in the picture: give --picture FILE.png too")
+    if isinstance(chosen, ScanDataSet):
+        refuse(OF_BRAIN_MRI, f"lgg: scans of {data_set} have one channel and no bias field correction")
+        prepare_scans(chosen, folder, cache, image_size, pixel_spacing, picture, patient, workers)
+        return
+    refuse(("pixel_spacing",), f"scans: the files of {data_set} say nothing of mm")
     size = DEFAULT_SIZE["volumes"] if image_size is None else image_size
     prepare_volumes(chosen, folder, cache, bias_field, size, channels, picture, patient, workers)
 
@@ -112,16 +128,13 @@ def prepare_volumes(
     workers: int,
 ) -> None:
     """Correct, normalise and cache volumes."""
-    from fedward.errors import UsageError
     from fedward.preprocessing.cache import prepare_cases
     from fedward.preprocessing.picture import write_picture
     from fedward.preprocessing.settings import PreprocessingSettings
 
     settings = PreprocessingSettings(bias_field=bias_field, image_size=image_size, channels=channels)
     cases = chosen.find_cases(folder)
-    shown = next((case for case in cases if case.patient == (patient or case.patient)), None)
-    if shown is None:
-        raise UsageError(f"{folder} holds no patient {patient!r}: the first is {cases[0].patient!r}")
+    shown = _shown(cases, patient, folder)
 
     prepared = prepare_cases(chosen, cases, settings, cache, workers)
     slices = sum(len(case.mask) for case in prepared)
@@ -133,3 +146,50 @@ def prepare_volumes(
     if picture:
         write_picture(chosen.read_case(shown), settings, picture)
         click.echo(f"Picture of {shown.patient}: {picture}")
+
+
+def prepare_scans(
+    chosen: Any,
+    folder: Path,
+    cache: Path,
+    image_size: int | None,
+    pixel_spacing: float | None,
+    picture: Path | None,
+    patient: str | None,
+    workers: int,
+) -> None:
+    """Normalise, resample and cache scans."""
+    from dataclasses import replace
+
+    from fedward.preprocessing.scan import SCAN_DEFAULTS
+    from fedward.preprocessing.scan_cache import prepare_scans as prepare_and_cache
+    from fedward.preprocessing.scan_picture import write_scan_picture
+
+    given = {} if image_size is None else {"image_size": image_size}
+    if pixel_spacing is not None:
+        given["pixel_spacing"] = pixel_spacing or None
+    settings = replace(SCAN_DEFAULTS, **given)
+    scans = chosen.find_scans(folder)
+    shown = _shown(scans, patient, folder)
+
+    prepared = prepare_and_cache(chosen, scans, settings, cache, workers)
+    slices, size = sum(len(scan.image) for scan in prepared), settings.image_size
+    labelled = sum(scan.labels is not None for scan in prepared)
+    spacing = "pixels as they were" if settings.pixel_spacing is None else f"pixels of {settings.pixel_spacing:g} mm"
+    click.echo(
+        f"{len({scan.patient for scan in prepared})} patients, {len(prepared)} scans ({labelled} with labels), "
+        f"{slices} slices, {size} x {size} {spacing}, in {cache}"
+    )
+    if picture:
+        write_scan_picture(chosen.read_scan(shown), shown, chosen.structures, settings, picture)
+        click.echo(f"Picture of {shown.patient}: {picture}")
+
+
+def _shown(entries: list[Any], patient: str | None, folder: Path) -> Any:
+    """The case or scan in the picture: the first of the patient named, or the first of all."""
+    from fedward.errors import UsageError
+
+    shown = next((entry for entry in entries if entry.patient == (patient or entry.patient)), None)
+    if shown is None:
+        raise UsageError(f"{folder} holds no patient {patient!r}: the first is {entries[0].patient!r}")
+    return shown
