@@ -60,6 +60,11 @@ def run_local(
 
 
 def _alone(settings: RunSettings, site: str) -> RunSettings:
-    """The settings of a run with one site, whose weight is always 1: the server need not measure anything."""
-    aggregation = replace(settings.aggregation, cost_source="site_validation")
-    return replace(settings, sites=(site,), min_sites=1, aggregation=aggregation)
+    """The settings of a run with one site, whose weight is always 1: the server need not measure anything.
+
+    There is nobody to exchange features with either.
+    """
+    aggregation, contrast = replace(settings.aggregation, cost_source="site_validation"), settings.contrast
+    if contrast is not None and contrast.exchange:
+        contrast = replace(contrast, exchange=False, noise=0.0)
+    return replace(settings, sites=(site,), min_sites=1, aggregation=aggregation, contrast=contrast)

@@ -7,7 +7,9 @@ from typing import Any
 from fedward.errors import FedwardError, RoundFailed
 from fedward.networks.initial import first_parameters
 from fedward.rounds.aggregation import Aggregation, Score
-from fedward.rounds.federation import VALIDATION, Federation
+from fedward.rounds.exchange import join_tables
+from fedward.rounds.federation import Federation
+from fedward.rounds.open_round import EXCHANGE, TRAINING, VALIDATION
 from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder
 from fedward.rounds.site_report import Report
@@ -38,17 +40,14 @@ def run_loop(
         settings, folder, aggregation, lambda: first_parameters(settings, config or SiteConfig("this run")), about
     )
     try:
-        while federation.rounds_done < settings.rounds:
-            federation.open()
-            for site in settings.sites:
-                _ask(federation, site, lambda name: _train(federation, sites[name]))
+        for kind in federation.kinds_left():
+            federation.open(kind)
+            for name in settings.sites:
+                _ask(federation, WORK[kind], sites[name])
             _check(federation)
-            on_record(federation.close(aggregation.close()))
-        federation.open(VALIDATION)
-        for site in settings.sites:
-            _ask(federation, site, lambda name: _validate(federation, sites[name]))
-        _check(federation)
-        on_record(federation.close())
+            record = federation.close(aggregation.close() if kind == TRAINING else None)
+            if kind != EXCHANGE:  # its record is a part of the next one
+                on_record(record)
         federation.finish()
     except KeyboardInterrupt:
         federation.stop("interrupted", "interrupted by the user")
@@ -59,7 +58,8 @@ def run_loop(
 
 
 def _train(federation: Federation, site: Site) -> None:
-    parameters, report = site.train(federation.task_parameters(site.name), federation.round.number)
+    others = join_tables(federation.others(site.name))
+    parameters, report = site.train(federation.task_parameters(site.name), federation.round.number, others)
     size = sum(value.nbytes for value in parameters.values())
 
     def accept(checked: Report) -> None:
@@ -68,16 +68,30 @@ def _train(federation: Federation, site: Site) -> None:
     federation.answer(site.name, report, size, accept)
 
 
+def _offer(federation: Federation, site: Site) -> None:
+    number = federation.round.number
+    table, report = site.bank(federation.task_parameters(site.name), number)
+
+    def accept(checked: Report) -> None:
+        assert federation.exchange is not None  # no exchange is opened without
+        federation.exchange.accept(site.name, table, number)
+
+    federation.answer(site.name, report, table.size, accept)
+
+
 def _validate(federation: Federation, site: Site) -> None:
     federation.answer(site.name, site.validate(federation.task_parameters(site.name)), 0)
 
 
-def _ask(federation: Federation, site: str, work: Callable[[str], None]) -> None:
+WORK = {TRAINING: _train, EXCHANGE: _offer, VALIDATION: _validate}
+
+
+def _ask(federation: Federation, work: Callable[[Federation, Site], None], site: Site) -> None:
     """A site's own error keeps that site out of the round, as it does over the network."""
     try:
-        work(site)
+        work(federation, site)
     except FedwardError as error:
-        federation.fail(site, str(error))
+        federation.fail(site.name, str(error))
 
 
 def _check(federation: Federation) -> None:

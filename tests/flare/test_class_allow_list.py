@@ -59,6 +59,7 @@ def test_the_list_holds_our_components_and_the_tensorboard_receiver_alone():
     assert class_allow_list() == [
         "fedward.flare.aggregator.CostWeightedAggregator",
         "fedward.flare.controller.RoundController",
+        "fedward.flare.exchange_controller.ExchangeController",
         "fedward.flare.executor.TrainingExecutor",
         "fedward.flare.persistor.NetworkPersistor",
         "nvflare.app_opt.tracking.tb.tb_receiver.TBAnalyticsReceiver",

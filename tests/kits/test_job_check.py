@@ -86,7 +86,7 @@ def test_optional_parts_are_taken():
         ((SERVER, "server"), [], "server must be a mapping"),
         ((*ARGS, "aggregator_id"), "job_gate", "aggregator_id must be 'aggregator'"),
         ((*ARGS, "persistor_id"), POPEN, "persistor_id must be 'persistor'"),
-        ((*ARGS, "task"), "x", "RoundController must not have 'task'"),
+        ((*ARGS, "task"), "x", "controller must not have 'task'"),
         (ARGS, "x", "args must be a mapping"),
         (ARGS, {}, "run settings must be a mapping"),
         ((SERVER,), [], "must be a mapping"),

@@ -2,10 +2,11 @@
 
 from fedward.flare.aggregator import CostWeightedAggregator
 from fedward.flare.controller import RoundController
+from fedward.flare.exchange_controller import ExchangeController
 from fedward.flare.executor import TrainingExecutor
 from fedward.flare.persistor import NetworkPersistor
 
-COMPONENTS = (CostWeightedAggregator, RoundController, TrainingExecutor, NetworkPersistor)
+COMPONENTS = (CostWeightedAggregator, RoundController, ExchangeController, TrainingExecutor, NetworkPersistor)
 FLARE_COMPONENTS = ("nvflare.app_opt.tracking.tb.tb_receiver.TBAnalyticsReceiver",)  # of --tensorboard
 
 

@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.fl_constant import ReturnCode
@@ -22,10 +22,21 @@ from fedward.flare.analytics import send_record
 from fedward.flare.arguments import checked_settings, checked_text
 from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.progress import asks_for_progress, tell_progress
-from fedward.flare.tasks import ERROR, FINGERPRINT, REFUSALS_FILE, REPORT, SITE_RETURNED, TRAIN, VALIDATE
+from fedward.flare.tasks import (
+    ERROR,
+    FINGERPRINT,
+    REFUSALS_FILE,
+    REPORT,
+    SITE_RETURNED,
+    TRAIN,
+    VALIDATE,
+    controller_name,
+)
 from fedward.machine import machine, versions
 from fedward.networks.starting import Start
-from fedward.rounds.federation import TRAINING, VALIDATION, Federation
+from fedward.rounds.aggregation import Parameters
+from fedward.rounds.federation import Federation
+from fedward.rounds.open_round import EXCHANGE, TRAINING, VALIDATION, OpenRound
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.rounds.site_report import Report
@@ -35,7 +46,6 @@ from fedward.site_config import FILE_NAME, SiteConfig, read_site_config
 
 POLL_SECONDS = 0.05
 MAX_REASON = 1000  # characters of a site's own words that are kept
-TASKS = {TRAINING: TRAIN, VALIDATION: VALIDATE}
 
 
 class RoundController(ModelController):
@@ -45,6 +55,8 @@ class RoundController(ModelController):
     answered, or at the deadline with at least `min_sites` results; otherwise the run fails with the sites' own reasons.
     What is decided, recorded and kept is in `fedward.rounds.federation`; here is only the transport.
     """
+
+    tasks: ClassVar[dict[str, str]] = {TRAINING: TRAIN, VALIDATION: VALIDATE}
 
     def __init__(self, settings: dict[str, Any], aggregator_id: str = "aggregator", persistor_id: str = "persistor"):
         self._run: RunSettings = checked_settings(settings)
@@ -72,11 +84,9 @@ class RoundController(ModelController):
         self.engine.register_app_command(SITE_RETURNED, self._site_returned)
         try:
             self._begin()
-            while self.federation.rounds_done < self._run.rounds:
-                if self._round(TRAINING) is None:
+            for kind in self.federation.kinds_left():
+                if self._round(kind) is None:
                     return
-            if self._round(VALIDATION) is None:
-                return
             self.federation.finish()
             self._deliver()
         except (FedwardError, OSError) as error:
@@ -106,6 +116,8 @@ class RoundController(ModelController):
             raise UsageError(f"component {self.aggregator_id!r} of the job is no CostWeightedAggregator")
         if aggregator.settings() != self._run.aggregation:
             raise UsageError("the job's aggregator and its settings name different weighting: export the job again")
+        if f"{type(self).__module__}.{type(self).__qualname__}" != controller_name(self._run):
+            raise UsageError(f"a run of these settings needs {controller_name(self._run)}: export the job again")
         self._aggregator = aggregator
         config = self._config()
         folder = RunFolder(config.runs_folder() / self._run.name)
@@ -146,16 +158,10 @@ class RoundController(ModelController):
         self._drop_refusing()
         targets = sorted(current.asked - self._drop_disconnected("not connected"))
         if targets and self.federation.decide().action == "wait":
-            for parameters, sites in self.federation.task_groups(targets):
+            for message, sites in self._messages(current, targets):
                 self.send_model(
-                    task_name=TASKS[kind],
-                    data=FLModel(
-                        params_type=ParamsType.FULL,
-                        params=parameters,
-                        current_round=current.number,
-                        total_rounds=self._run.rounds,
-                        meta={FINGERPRINT: self._run.fingerprint()},
-                    ),
+                    task_name=self.tasks[kind],
+                    data=message,
                     targets=sites,
                     timeout=int(self._run.round_deadline) + 1,
                     callback=lambda model: None,  # FLARE wants one; answers are taken in _process_result
@@ -177,8 +183,23 @@ class RoundController(ModelController):
         with self._lock:
             outcome = self._aggregator.aggregate_model().meta[OUTCOME] if kind == TRAINING else None
             record = self.federation.close(outcome)
-        send_record(self, record, self.fl_ctx)
+        if kind != EXCHANGE:  # its record is a part of the next one
+            send_record(self, record, self.fl_ctx)
         return record
+
+    def _messages(self, current: OpenRound, targets: list[str]) -> list[tuple[FLModel, list[str]]]:
+        """What the sites are sent, each with those that it goes to."""
+        groups = self.federation.task_groups(targets)
+        return [(self._message(current, parameters), sites) for parameters, sites in groups]
+
+    def _message(self, current: OpenRound, parameters: Parameters, **meta: Any) -> FLModel:
+        return FLModel(
+            params_type=ParamsType.FULL,
+            params=parameters,
+            current_round=current.number,
+            total_rounds=self._run.rounds,
+            meta={FINGERPRINT: self._run.fingerprint(), **meta},
+        )
 
     def _drop_refusing(self) -> None:
         """Sites that did not take the job at its deployment answer nothing; their reasons were left in a file."""
@@ -208,7 +229,7 @@ class RoundController(ModelController):
         with self._lock:
             current = self.federation.open_round_
             asked = (task.name, task.data.get_header(AppConstants.CURRENT_ROUND))
-            if current is None or asked != (TASKS[current.kind], current.number):
+            if current is None or asked != (self.tasks[current.kind], current.number):
                 return  # FLARE drops results of ended tasks; this one arrived while the next round opened
             try:
                 self._take(site, result)
@@ -224,7 +245,9 @@ class RoundController(ModelController):
         if code and code != ReturnCode.OK:
             self.federation.fail(site, str(result.get_header(ERROR) or f"the site answered {code}")[:MAX_REASON])
             return
-        model = FLModelUtils.from_shareable(result)
+        self._use(site, FLModelUtils.from_shareable(result))
+
+    def _use(self, site: str, model: FLModel) -> None:
         if self.federation.round.kind == VALIDATION:
             self.federation.answer(site, (model.metrics or {}).get(REPORT), 0)
             return

@@ -15,7 +15,8 @@ from nvflare.security.logging import secure_format_exception
 
 from fedward.errors import FedwardError
 from fedward.flare.arguments import checked_settings
-from fedward.flare.tasks import ERROR, ERROR_KIND, FINGERPRINT, REPORT, TRAIN, VALIDATE
+from fedward.flare.tasks import BANK, ERROR, ERROR_KIND, FEATURES, FINGERPRINT, OTHERS, REPORT, TRAIN, site_tasks
+from fedward.rounds.exchange import FeatureTable, check_table, exchanges, join_tables, read_table
 from fedward.settings import RunSettings
 from fedward.site_config import FILE_NAME, read_site_config
 
@@ -58,19 +59,33 @@ class TrainingExecutor(Executor):
         return reply
 
     def _execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
-        if task_name not in (TRAIN, VALIDATE):
-            raise FedwardError(f"task {task_name!r} is unknown: this site takes {TRAIN} and {VALIDATE}")
+        taken = site_tasks(self._run)
+        if task_name not in taken:
+            raise FedwardError(f"task {task_name!r} is unknown: this site takes {' and '.join(taken)}")
         model = FLModelUtils.from_shareable(shareable)
         if model.meta.get(FINGERPRINT) != self._run.fingerprint():
             raise FedwardError("server and site have different settings for this job: submit it again, unedited")
         if self._site is None:
             self._site = self._open(fl_ctx)
         if task_name == TRAIN:
-            parameters, report = self._site.train(model.params, model.current_round)
+            others = self._others(model.meta.get(OTHERS) or []) if exchanges(self._run) else None
+            parameters, report = self._site.train(model.params, model.current_round, others)
             result = FLModel(params_type=ParamsType.FULL, params=parameters, meta={REPORT: report})
+        elif task_name == BANK:
+            table, report = self._site.bank(model.params, model.current_round)
+            result = FLModel(metrics={REPORT: report}, meta={FEATURES: table.to_dict()})
         else:
             result = FLModel(metrics={REPORT: self._site.validate(model.params)})
         return FLModelUtils.to_shareable(result)
+
+    def _others(self, received: Any) -> FeatureTable | None:
+        """The other sites' features, each table looked at as the server has done: no site trusts the server."""
+        contrast = self._run.contrast
+        assert contrast is not None  # the run exchanges features
+        tables = [read_table(values) for values in received] if isinstance(received, list) else []
+        for table in tables:
+            check_table(table, contrast)
+        return join_tables(tables)
 
     def _open(self, fl_ctx: FLContext) -> Any:
         from fedward.training.site import open_site  # imports torch, which a waiting site need not have loaded

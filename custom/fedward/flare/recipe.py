@@ -8,9 +8,11 @@ from nvflare.recipe.spec import Recipe
 
 from fedward.flare.aggregator import CostWeightedAggregator
 from fedward.flare.controller import RoundController
+from fedward.flare.exchange_controller import ExchangeController
 from fedward.flare.executor import TrainingExecutor
 from fedward.flare.persistor import NetworkPersistor
-from fedward.flare.tasks import TRAIN, VALIDATE
+from fedward.flare.tasks import site_tasks
+from fedward.rounds.exchange import exchanges
 from fedward.rounds.run_folder import read_json, write_json
 from fedward.settings import RunSettings
 
@@ -29,12 +31,12 @@ class TrainingRecipe(Recipe):
         persistor = NetworkPersistor(training.network, training.network_args, settings.seed, settings.starting_weights)
         job.to_server(persistor, id="persistor")
         job.to_server(CostWeightedAggregator(**asdict(settings.aggregation)), id="aggregator")
-        job.to_server(RoundController(values))
+        job.to_server(ExchangeController(values) if exchanges(settings) else RoundController(values))
         if tensorboard:
             from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 
             job.to_server(TBAnalyticsReceiver(), id="tensorboard")
-        job.to_clients(TrainingExecutor(values), tasks=[TRAIN, VALIDATE])
+        job.to_clients(TrainingExecutor(values), tasks=site_tasks(settings))
         super().__init__(job)
         self.add_server_config({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fedward.errors import FedwardError, UsageError
-from fedward.flare.tasks import TRAIN, VALIDATE
+from fedward.flare.tasks import CONTROLLERS, controller_name, site_tasks
 from fedward.kits.job_archive import APP_FILES, CLIENT_CONFIG, MAX_FILE, SERVER_CONFIG, SIGNATURE_FILES, shown
 from fedward.kits.job_json import strict_json
 from fedward.settings import RANDOM, AggregationSettings, RunSettings, run_settings_from_dict, section
 
-CONTROLLER = "fedward.flare.controller.RoundController"
 EXECUTOR = "fedward.flare.executor.TrainingExecutor"
 SERVER_COMPONENTS = {
     "persistor": "fedward.flare.persistor.NetworkPersistor",
@@ -72,13 +71,14 @@ def _server(config: Any) -> RunSettings:
     _keys(workflow, ("id", "path", "args"), f"{where}: workflow")
     if workflow.get("id") != "controller":
         raise UsageError(f"{where}: the workflow's id must be 'controller'")
-    arguments = _arguments(workflow, CONTROLLER, f"{where}: workflow")
+    arguments = _arguments(workflow, CONTROLLERS, f"{where}: workflow")
     components = _components(config.get("components"), where)
     for argument, component in (("aggregator_id", "aggregator"), ("persistor_id", "persistor")):
         if arguments.get(argument, component) != component:
             raise UsageError(f"{where}: {argument} must be {component!r}")
-    _keys(arguments, ("settings", "aggregator_id", "persistor_id"), f"{where}: RoundController")
+    _keys(arguments, ("settings", "aggregator_id", "persistor_id"), f"{where}: controller")
     settings = run_settings_from_dict(arguments.get("settings"))
+    _arguments(workflow, (controller_name(settings),), f"{where}: workflow")
     _persistor(components["persistor"], settings)
     weighting = section(AggregationSettings, components["aggregator"], f"{where}: aggregator")
     if weighting != settings.aggregation:
@@ -102,13 +102,15 @@ def _client(config: Any) -> RunSettings:
         raise UsageError(f"{where}: a job adds no components at a site")
     executor = _only(config.get("executors"), f"{where}: executors")
     _keys(executor, ("tasks", "executor"), f"{where}: executors")
-    if executor.get("tasks") != [TRAIN, VALIDATE]:
-        raise UsageError(f"{where}: the executor's tasks must be {TRAIN} and {VALIDATE}")
     entry = executor.get("executor")
     _keys(entry, ("path", "args"), f"{where}: executor")
-    arguments = _arguments(entry, EXECUTOR, f"{where}: executor")
+    arguments = _arguments(entry, (EXECUTOR,), f"{where}: executor")
     _keys(arguments, ("settings",), f"{where}: TrainingExecutor")
-    return run_settings_from_dict(arguments.get("settings"))
+    settings = run_settings_from_dict(arguments.get("settings"))
+    tasks = site_tasks(settings)
+    if executor.get("tasks") != tasks:
+        raise UsageError(f"{where}: the executor's tasks must be {' and '.join(tasks)}")
+    return settings
 
 
 def _common(config: dict[str, Any], where: str) -> None:
@@ -132,17 +134,18 @@ def _components(entries: Any, where: str) -> dict[str, dict[str, Any]]:
                 f"{where}: component {_brief(name)} ({_brief(entry.get('path'))}) is not part of a job: "
                 f"a job has {', '.join(SERVER_COMPONENTS)}, each once"
             )
-        found[name] = _arguments(entry, SERVER_COMPONENTS[name], f"{where}: component {name}")
+        found[name] = _arguments(entry, (SERVER_COMPONENTS[name],), f"{where}: component {name}")
     missing = [name for name in SERVER_COMPONENTS if name not in found and name not in OPTIONAL]
     if missing:
         raise UsageError(f"{where}: component {missing[0]} is missing: export the job again")
     return found
 
 
-def _arguments(entry: Any, path: str, where: str) -> dict[str, Any]:
-    """The arguments of a component, which must be of the one class that belongs there."""
-    if entry.get("path") != path:
-        raise UsageError(f"{where} names {_brief(entry.get('path'))}, which no site builds: it must be {path}")
+def _arguments(entry: Any, paths: Collection[str], where: str) -> dict[str, Any]:
+    """The arguments of a component, which must be of a class that belongs there."""
+    if entry.get("path") not in paths:
+        wanted = " or ".join(paths)
+        raise UsageError(f"{where} names {_brief(entry.get('path'))}, which no site builds: it must be {wanted}")
     arguments = entry.get("args", {})
     if not isinstance(arguments, dict):
         raise UsageError(f"{where}: args must be a mapping")

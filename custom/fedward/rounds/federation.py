@@ -6,9 +6,7 @@ the next one needs is on disk; a run that was interrupted goes on from its last 
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from fedward.errors import FedwardError, RefusedUpdate
@@ -16,7 +14,9 @@ from fedward.evaluation import Evaluation, pool
 from fedward.networks.checkpoint import read_model, save_model
 from fedward.networks.starting import Start
 from fedward.rounds.aggregation import Aggregation, Outcome, Parameters
+from fedward.rounds.exchange import Exchange, FeatureTable, exchanges
 from fedward.rounds.may_begin import check_may_begin
+from fedward.rounds.open_round import EXCHANGE, TRAINING, VALIDATION, OpenRound, now
 from fedward.rounds.policy import Decision, decide
 from fedward.rounds.record import Record, append_record, keep_records, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -25,30 +25,6 @@ from fedward.rounds.state import State, has_state, read_state, save_state
 from fedward.settings import RunSettings
 
 log = logging.getLogger(__name__)
-TRAINING, VALIDATION = "training", "validation"
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-@dataclass
-class OpenRound:
-    """The round under way."""
-
-    number: int
-    kind: str
-    asked: frozenset[str]
-    started: str = field(default_factory=now)
-    clock: float = field(default_factory=time.monotonic)
-    reports: dict[str, Report] = field(default_factory=dict)
-    answers: dict[str, Record] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.clock
 
 
 class Federation:
@@ -72,6 +48,10 @@ class Federation:
         self.clock = time.monotonic()
         self.open_round_: OpenRound | None = None
         self.hold_frozen: set[str] = set()  # sites that have the layers which training leaves as they are
+        self.exchange: Exchange | None = None
+        if settings.contrast is not None and exchanges(settings):
+            self.exchange = Exchange(settings.contrast, folder.banks)
+        self.exchanged: Record | None = None  # what the next training round's record says of the exchange before it
         check_may_begin(settings, folder)
         if has_state(folder):
             self.parameters = self._continue()
@@ -93,12 +73,29 @@ class Federation:
         return self.open_round_
 
     def open(self, kind: str = TRAINING) -> OpenRound:
-        """Begin the next training round, or the validation of the last global model."""
-        number = self.rounds_done + (1 if kind == TRAINING else 0)
+        """Begin the next training round, the exchange before it, or the validation of the last global model."""
+        number = self.rounds_done + (0 if kind == VALIDATION else 1)
         self.open_round_ = OpenRound(number, kind, frozenset(self.settings.sites))
         if kind == TRAINING:
             self.aggregation.open(number, self._travelling())
         return self.open_round_
+
+    def kinds_left(self) -> Iterator[str]:
+        """What is to be opened and closed, one after the other, until the run is finished.
+
+        Features are exchanged before each training but the first: by then there is no trained model to make them with.
+        """
+        while self.rounds_done < self.settings.rounds:
+            if self.exchange is not None and self.rounds_done > 0:
+                yield EXCHANGE
+            yield TRAINING
+        yield VALIDATION
+
+    def others(self, site: str) -> list[FeatureTable]:
+        """The other sites' features that a site gets with the training under way."""
+        if self.exchange is None:
+            return []
+        return self.exchange.others(site, self.settings.sites, self.round.number)
 
     def _travelling(self) -> Parameters:
         return {key: value for key, value in self.parameters.items() if self.settings.training.travels(key)}
@@ -115,9 +112,9 @@ class Federation:
         return [(self.task_parameters(names[0]), names) for _, names in sorted(groups.items())]
 
     def answer(self, site: str, report: Any, size: int, accept: Callable[[Report], None] | None = None) -> None:
-        """Note a site's answer of `size` bytes. `accept` hands its parameters to the aggregator and may refuse them."""
+        """Note a site's answer of `size` bytes. `accept` takes its parameters or features, and may refuse them."""
         current = self.round
-        if site not in current.asked or site in current.answers or site in current.failed:
+        if not current.waits_for(site):
             log.warning("round %d: an answer of %s that nobody waits for is ignored", current.number, site)
             return
         try:
@@ -141,13 +138,13 @@ class Federation:
     def fail(self, site: str, reason: str) -> None:
         """Note that a site will not contribute to this round; an answer that was accepted before still counts."""
         current = self.round
-        if site in current.asked and site not in current.answers and site not in current.failed:
+        if current.waits_for(site):
             log.warning("round %d: %s does not contribute: %s", current.number, site, reason)
             current.failed[site] = reason
             self.hold_frozen.discard(site)  # it may have lost them, as a site that was set up again has
 
     def decide(self) -> Decision:
-        """Wait, close or fail, as the policy says. Validation needs one answer: it decides nothing about the model."""
+        """Wait, close or fail, as the policy says. Only training needs a quorum: nothing else changes the model."""
         current = self.round
         quorum = self.settings.quorum if current.kind == TRAINING else 1
         return decide(
@@ -160,18 +157,25 @@ class Federation:
         )
 
     def close(self, outcome: Outcome | None = None) -> Record:
-        """End the round: take the outcome as the new global model, choose the best, write record and state."""
+        """End the round: take the outcome as the new global model, choose the best, write record and state.
+
+        The record of an exchange is a part of that of the training after it, and is written with it.
+        """
         current = self.round
+        if current.kind == EXCHANGE:
+            assert self.exchange is not None  # none is opened without
+            self.exchanged = self.exchange.record(current)
+            self.open_round_ = None
+            return self.exchanged
         starts = [report["start"] for _, report in sorted(current.reports.items())]  # sums depend on their order
         received = pool(start for start in starts if start is not None)
-        silent = dict.fromkeys(current.asked - current.answers.keys() - current.failed.keys(), "no answer in time")
         record: Record = {
             "round": current.number,
             "kind": current.kind,
             "started": current.started,
             "asked": sorted(current.asked),
             "answers": dict(sorted(current.answers.items())),
-            "missing": {**silent, **{s: why for s, why in current.failed.items() if s not in current.refused}},
+            "missing": current.missing(),
             "refused": current.refused,
             "warnings": _site_warnings(current.reports),
             "received": _with_iou(received),
@@ -183,6 +187,8 @@ class Federation:
             record["weights"] = outcome.weights
             self.parameters = {**self.parameters, **outcome.parameters}
             self.rounds_done = current.number
+        if self.exchanged is not None:
+            record["exchange"], self.exchanged = self.exchanged, None
         record["seconds"] = round(current.seconds, 3)
         record["ended"] = now()
         append_record(self.folder.rounds, record)
@@ -199,6 +205,8 @@ class Federation:
         if self.best["quality"] is None:
             self._save_best(self.rounds_done, None)
         self.aggregation.spool.remove()
+        if self.exchange is not None:
+            self.exchange.clear()
         self.write_run("finished")
 
     def stop(self, state: str, message: str, site: str | None = None) -> None:

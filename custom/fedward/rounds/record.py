@@ -12,6 +12,10 @@ A line of kind "training" holds
     warnings      [{site, message}]: clipped or ignored claims
     shares        name of the share -> site -> value in [0, 1]; each share sums to 1
     weights       site -> final weight; they sum to 1
+    exchange      of a run whose sites exchange features, before each round but the first: {banks: site -> {rows, bytes,
+                  age: rounds since it was offered, arrived: s after the exchange began or null, train_seconds: the
+                  site's own time or null}, sent: site -> bytes of the others' features, missing and refused as above,
+                  seconds: wall time of the exchange, which the round's own does not hold}
     received      pooled evaluation of the model this round started from (that is, after round - 1), or null
 
 A last line of kind "validation" (round = number of rounds) holds round, started, ended, seconds, answers (start only),

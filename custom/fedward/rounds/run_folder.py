@@ -7,6 +7,7 @@ RUN/rounds.jsonl      one record per round
 RUN/models/           best and last global model: NAME.safetensors
 RUN/state/            what the next round needs
 RUN/spool/            results of the round under way
+RUN/banks/            features that sites exchange, until the run is finished
 RUN/test.json         evaluation of best and last on the test patients
 RUN/report.html       written by `fedward report`
 """
@@ -35,6 +36,7 @@ class RunFolder:
         self.models = self.root / "models"
         self.state = self.root / "state"
         self.spool = self.root / "spool"
+        self.banks = self.root / "banks"
         self.test = self.root / "test.json"
         self.report = self.root / "report.html"
 

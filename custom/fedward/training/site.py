@@ -10,6 +10,7 @@ import torch
 from fedward.errors import DataError, FedwardError
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import Parameters
+from fedward.rounds.exchange import FeatureTable, exchanges
 from fedward.settings import RunSettings
 from fedward.site_config import SiteConfig
 from fedward.training.task import SiteImages, get_task
@@ -47,8 +48,23 @@ class Site:
         for warning in self.warnings:
             log.info("%s: %s", name, warning)  # the round's record warns the user
 
-    def train(self, parameters: Parameters, round_number: int) -> tuple[Parameters, Report]:
-        """Validate the received parameters, train, validate the own ones: (own parameters, report)."""
+    def bank(self, parameters: Parameters, round_number: int) -> tuple[FeatureTable, Report]:
+        """The features of its images that the site offers to the others before a round: (features, report)."""
+        started = time.monotonic()
+        offering: Any = self.trainer  # of a task whose sites exchange features
+        table: FeatureTable = offering.bank(parameters, round_number)
+        return table, {"train_seconds": time.monotonic() - started}
+
+    def train(
+        self, parameters: Parameters, round_number: int, others: FeatureTable | None = None
+    ) -> tuple[Parameters, Report]:
+        """Validate the received parameters, train, validate the own ones: (own parameters, report).
+
+        `others` are the features that the other sites offered before this round, where sites exchange them.
+        """
+        if exchanges(self.settings):
+            offered: Any = self.trainer
+            offered.others = others
         self.trainer.rounds_done = round_number - 1
         start = self.trainer.evaluate(parameters)
         result = self.trainer.train(parameters, round_number)
@@ -96,7 +112,9 @@ def state_folder(name: str, settings: RunSettings, config: SiteConfig) -> Path |
 
     It lies in the cache, named by the settings' fingerprint: another run never takes it up.
     """
-    if settings.pretext is None or settings.pretext.private_state != "keep":
+    pretext, contrast = settings.pretext, settings.contrast
+    kept = pretext is not None and pretext.private_state == "keep"
+    if not kept and (contrast is None or contrast.momentum_encoder != "keep"):
         return None
     return config.cache_folder() / "state" / f"{settings.name}-{settings.fingerprint()[:16]}" / name
 
