@@ -21,7 +21,8 @@ MOST_SHOWN = 20  # problems of a kind
 def command(data_set: str, folder: Path, as_json: bool, workers: int) -> int:
     """Read every file of DATA_SET in DIR and list the problems by kind, each with file, reason and advice.
 
-    DATA_SET: chestxray14, chexpert, image_folder or lgg. Of each kind the first 20 are shown; --json gives all.
+    DATA_SET: acdc, chestxray14, chexpert, image_folder, lgg or nifti_folder. Of each kind the first 20 are shown;
+    --json gives all.
 
     Errors would stop training or make it wrong; warnings would not, but somebody should look. Exit code 0: no errors;
     1: errors; 2: wrong usage.

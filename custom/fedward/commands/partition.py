@@ -7,6 +7,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+FOR_IMAGES = ("no_finding", "official_test", "labels_only", "coordinator", "probe")
+FOR_SCANS = ("test_patients", "validation_patients")
+
 
 @click.command(
     "partition",
@@ -14,7 +17,8 @@ from click.core import ParameterSource
     "fedward partition lgg kaggle_3m --by dirichlet --alpha 0.3 --fold 1 --out sites-fold-1; "
     "fedward partition chestxray14 DIR --by non_iid --out sites; "
     "fedward partition chestxray14 DIR --labels-only --out plan; "
-    "fedward partition image_folder DIR --coordinator --probe chestxray14=DIR --out public",
+    "fedward partition image_folder DIR --coordinator --probe chestxray14=DIR --out public; "
+    "fedward partition acdc training --test-patients 11 --validation-patients 0 --out sites",
 )
 @click.argument("data_set")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
@@ -22,11 +26,14 @@ from click.core import ParameterSource
 @click.option("--sites", default=10, show_default=True, help="Number of hospitals.")
 @click.option(
     "--by",
-    type=click.Choice(["institution", "iid", "non_iid", "dirichlet"]),
+    type=click.Choice(["institution", "iid", "non_iid", "stratified", "dirichlet"]),
     help="institution (lgg; its default): one institution a hospital. iid: shuffled, equal sizes. non_iid (X-rays; "
-    "their default): unequal sizes, rarest finding first. dirichlet: institutions or findings mixed by a draw.",
+    "their default): unequal sizes, rarest finding first. stratified (scans; the default where diseases are known): "
+    "each disease spread evenly. dirichlet: institutions, findings or diseases mixed by a draw.",
 )
-@click.option("--alpha", type=float, help="Concentration for dirichlet: small keeps groups together. X-rays: 0.5.")
+@click.option(
+    "--alpha", type=float, help="Concentration for dirichlet: small keeps groups together. X-rays, scans: 0.5."
+)
 @click.option(
     "--no-finding",
     type=click.Choice(["proportional", "literal"]),
@@ -39,12 +46,14 @@ from click.core import ParameterSource
     is_flag=True,
     help="X-rays: set the publishers' test patients apart; the default where they are named and no fold is asked for.",
 )
+@click.option("--test-patients", type=int, help="Scans: set this many test patients apart, instead of a fold.")
+@click.option("--validation-patients", type=int, help="Scans: of each hospital; 0: all train. Default: about 15 %.")
 @click.option("--server-patients", default=0, show_default=True, help="Patients for validation on the server.")
 @click.option("--seed", default=0, show_default=True, help="The same seed deals the same patients.")
 @click.option("--labels-only", is_flag=True, help="X-rays: plan from the table alone, into OUT/plan.csv; no links.")
 @click.option("--coordinator", is_flag=True, help="X-rays: all to one site, OUT/coordinator, which pretrains on them.")
 @click.option("--probe", multiple=True, metavar="NAME=DIR", help="X-rays: labelled images for a pretraining's probe.")
-@click.option("--workers", default=0, type=click.IntRange(0), help="Processes that read the masks; 0: one a core.")
+@click.option("--workers", default=0, type=click.IntRange(0), help="Processes that read; 0: one a core.")
 def command(data_set: str, folder: Path, out: Path, workers: int, **options: Any) -> None:
     """Split DATA_SET in DIR by patient into OUT/hospital-01, OUT/hospital-02, ...
 
@@ -54,33 +63,35 @@ def command(data_set: str, folder: Path, out: Path, workers: int, **options: Any
     from rich.console import Console
 
     from fedward.datasets.base import ImageDataSet
+    from fedward.datasets.partition_table import image_table, scan_table, volume_table
     from fedward.datasets.registry import get_data_set
+    from fedward.datasets.scan import ScanDataSet
 
     source = get_data_set(data_set)
+    labels_only = options["labels_only"]
     if isinstance(source, ImageDataSet):
-        partition, shown = partition_images(source, folder, out, **options)
+        partition, table = partition_images(source, folder, out, **options), image_table
+    elif isinstance(source, ScanDataSet):
+        partition, table = partition_scans(source, folder, out, **options), scan_table
     else:
-        partition, shown = partition_volumes(source, folder, out, workers, **options)
+        partition, table = partition_volumes(source, folder, out, workers, **options), volume_table
     console = Console()
-    console.print(shown)
+    console.print(table(partition))
     for warning in partition["warnings"]:
         console.print(f"Warning: {warning}", style="yellow", soft_wrap=True)
-    done = f"Planned in {out / 'plan.csv'}" if options["labels_only"] else f"Laid out by links in {out}"
+    done = f"Planned in {out / 'plan.csv'}" if labels_only else f"Laid out by links in {out}"
     console.print(f"{done}; chart: {out / 'partition.png'}", soft_wrap=True)
 
 
-def partition_volumes(source: Any, folder: Path, out: Path, workers: int, **options: Any) -> tuple[dict[str, Any], Any]:
-    """Lay out a data set of volumes; partition.json and its table."""
+def partition_volumes(source: Any, folder: Path, out: Path, workers: int, **options: Any) -> dict[str, Any]:
+    """Lay out a data set of volumes; the content of partition.json."""
     from fedward.datasets.layout import describe, lay_out, new_folder
     from fedward.datasets.partition import PartitionSettings, make_plan
     from fedward.datasets.partition_chart import draw_partition
-    from fedward.errors import UsageError
     from fedward.progress import map_in_processes
     from fedward.rounds.run_folder import write_json
 
-    for name in ("no_finding", "official_test", "labels_only", "coordinator", "probe"):
-        if options.pop(name):
-            raise UsageError(f"--{name.replace('_', '-')} has no meaning for {source.name}: leave it out")
+    refuse_options(source.name, options, (*FOR_IMAGES, *FOR_SCANS))
     refuse_other_ways(source.name, options["by"], ("institution", "iid", "dirichlet"))
     settings = PartitionSettings(**options | {"by": options["by"] or "institution"})
     with new_folder(out, outside=folder) as temporary:
@@ -93,7 +104,18 @@ def partition_volumes(source: Any, folder: Path, out: Path, workers: int, **opti
         lay_out(cases, plan, temporary)
         write_json(temporary / "partition.json", partition)
         draw_partition(partition, temporary / "partition.png")
-    return partition, volume_table(partition)
+    return partition
+
+
+def refuse_options(data_set: str, options: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Take `names` out of `options`; UsageError where one of them, of another kind of data set, was given."""
+    from fedward.errors import UsageError
+
+    context = click.get_current_context()
+    for name in names:
+        del options[name]
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise UsageError(f"--{name.replace('_', '-')} has no meaning for {data_set}: leave it out")
 
 
 def refuse_other_ways(data_set: str, by: str | None, known: tuple[str, ...]) -> None:
@@ -112,8 +134,8 @@ def count_slices(read_case: Any, case: Any) -> tuple[int, int]:
     return len(mask), int(mask.any(axis=(1, 2)).sum())
 
 
-def partition_images(source: Any, folder: Path, out: Path, **options: Any) -> tuple[dict[str, Any], Any]:
-    """Lay out a data set of X-rays, or plan it from its labels alone; partition.json and its table."""
+def partition_images(source: Any, folder: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """Lay out a data set of X-rays, or plan it from its labels alone; the content of partition.json."""
     from fedward.datasets.coordinator import coordinator_plan, link_probes, parse_probes
     from fedward.datasets.layout import new_folder
     from fedward.datasets.selection import SelectionSettings
@@ -123,6 +145,7 @@ def partition_images(source: Any, folder: Path, out: Path, **options: Any) -> tu
     from fedward.errors import UsageError
     from fedward.rounds.run_folder import write_json
 
+    refuse_options(source.name, options, FOR_SCANS)
     labels_only, coordinator = options.pop("labels_only"), options.pop("coordinator")
     probes = parse_probes(options.pop("probe"))
     if coordinator:
@@ -152,7 +175,39 @@ def partition_images(source: Any, folder: Path, out: Path, **options: Any) -> tu
             link_probes(probes, temporary)
         write_json(temporary / "partition.json", partition)
         draw_findings(partition, temporary / "partition.png")
-    return partition, image_table(partition)
+    return partition
+
+
+def partition_scans(source: Any, folder: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """Lay out a data set of scans; the content of partition.json."""
+    from fedward.datasets.layout import new_folder
+    from fedward.datasets.nifti import read_grid
+    from fedward.datasets.scan_chart import draw_scans
+    from fedward.datasets.scan_layout import describe_scans, lay_out_scans
+    from fedward.datasets.scan_partition import ScanPartitionSettings, make_scan_plan
+    from fedward.progress import map_in_processes
+    from fedward.rounds.run_folder import write_json
+
+    refuse_options(source.name, options, FOR_IMAGES)
+    refuse_other_ways(source.name, options["by"], ("stratified", "iid", "dirichlet"))
+    options["test_patients"] = options["test_patients"] or 0
+    if options["by"] == "dirichlet" and options["alpha"] is None:
+        options["alpha"] = 0.5
+    ScanPartitionSettings(**options | {"by": options["by"] or "iid"})  # before anything is read
+    with new_folder(out, outside=folder) as temporary:
+        scans = source.find_scans(folder)
+        group_of = {scan.patient: scan.group for scan in scans}
+        by = options["by"] or ("stratified" if any(group_of.values()) else "iid")
+        settings = ScanPartitionSettings(**options | {"by": by})
+        plan = make_scan_plan(group_of, settings)
+        paths = [scan.image for scan in scans]
+        grids = map_in_processes(read_grid, paths, "Reading headers", workers=1)
+        slices = {path: grid.size[0] for path, grid in zip(paths, grids, strict=True)}
+        partition = describe_scans(source.name, scans, slices, plan, settings)
+        lay_out_scans(source.name, folder, scans, plan, temporary)
+        write_json(temporary / "partition.json", partition)
+        draw_scans(partition, temporary / "partition.png")
+    return partition
 
 
 def _coordinator_options(options: dict[str, Any], labels_only: bool) -> dict[str, Any]:
@@ -168,65 +223,3 @@ def _coordinator_options(options: dict[str, Any], labels_only: bool) -> dict[str
             f"--{name} has no meaning with --coordinator, which gives all images to one site: leave it out"
         )
     return {"sites": 1, "by": "iid"}
-
-
-def volume_table(partition: dict[str, Any]) -> Any:
-    """A rich table: one row for each hospital and for what is set apart, with a bar of its slices."""
-    from fedward.datasets.partition_chart import title
-
-    rows = [
-        (name, site["institution"], *_totals(site, "patients"), _sum(site["slices"]), _sum(site["slices_with_tumour"]))
-        for name, site in partition["sites"].items()
-    ]
-    for name in ("test", "server"):
-        if part := partition[name]:
-            rows.append((name, "", part["patients"], "", "", part["slices"], part["slices_with_tumour"]))
-    columns = ("site", "institution", "patients", "train", "valid.", "slices", "tumour")
-    return table(title(partition), columns, rows, bar="slices")
-
-
-def image_table(partition: dict[str, Any]) -> Any:
-    """A rich table: one row for each hospital and for what is set apart, with a bar of its images."""
-    from fedward.datasets.xray_chart import title
-    from fedward.datasets.xray_partition import NO_FINDING
-
-    def present(*parts: dict[str, int]) -> str:
-        names = [name for name in parts[0] if name != NO_FINDING]
-        return f"{sum(any(part[name] for part in parts) for name in names)} of {len(names)}" if names else ""
-
-    rows: list[tuple[Any, ...]] = [
-        (name, *_totals(site, "patients"), _sum(site["images"]), present(*site["findings"].values()))
-        for name, site in partition["sites"].items()
-    ]
-    for name in ("test", "server"):
-        if part := partition[name]:
-            rows.append((name, part["patients"], "", "", part["images"], present(part["findings"])))
-    columns: tuple[str, ...] = ("site", "patients", "train", "valid.", "images", "findings")
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return table(title(partition), columns, rows, bar="images")
-
-
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], bar: str) -> Any:
-    """A rich table: names to the left, numbers to the right, and a bar as long as the number in the column `bar`."""
-    from rich import box
-    from rich.table import Table
-
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        text = column in ("site", "institution")
-        shown.add_column(column, justify="left" if text else "right", no_wrap=column != "institution")
-    shown.add_column("", no_wrap=True)
-    place = columns.index(bar)
-    most = max(row[place] for row in rows)
-    for row in rows:
-        shown.add_row(*(str(value) for value in row), "█" * max(1, round(10 * row[place] / most)))
-    return shown
-
-
-def _totals(site: dict[str, Any], what: str) -> tuple[int, int, int]:
-    return _sum(site[what]), site[what]["train"], site[what]["validation"]
-
-
-def _sum(counts: dict[str, int]) -> int:
-    return sum(counts.values())

@@ -86,11 +86,16 @@ def make_plan(institution_of: Mapping[str, str], settings: PartitionSettings) ->
     s = settings
     test = fold_patients(institution_of, s.fold, s.folds, s.seed) if s.fold is not None else ()
     rest = without(institution_of, test)
-    server = server_patients(rest, s.server_patients, s.seed) if s.server_patients else ()
+    server = set_apart(rest, s.server_patients, s.seed) if s.server_patients else ()
     rest = without(rest, server)
     check_enough(len(rest), s.sites, len(test), len(server))
-    deal = {"institution": _by_institution, "iid": _iid, "dirichlet": _dirichlet}[s.by]
-    sites = split_hospitals(deal(rest, s), s.seed)
+    if s.by == "institution":
+        hospitals = _by_institution(rest, s)
+    elif s.by == "iid":
+        hospitals = deal_shuffled(rest, s.sites, s.seed)
+    else:
+        hospitals = deal_dirichlet(rest, s.sites, s.alpha or 1.0, s.seed)
+    sites = split_hospitals(hospitals, s.seed)
     gone = sorted(set(institution_of.values()) - set(rest.values()))
     warnings = [
         f"institution {code} is in no hospital: all its patients are set apart; "
@@ -148,15 +153,15 @@ def fold_patients(institution_of: Mapping[str, str], fold: int, folds: int, seed
     return tuple(sorted(ordered[fold - 1 :: folds]))
 
 
-def server_patients(
-    institution_of: Mapping[str, str], count: int, seed: int, group: str = "institution"
+def set_apart(
+    institution_of: Mapping[str, str], count: int, seed: int, group: str = "institution", purpose: str = "server"
 ) -> tuple[str, ...]:
     """`count` patients in proportion to the institutions, leaving each institution at least one."""
-    groups = grouped(institution_of, seed, "server")
+    groups = grouped(institution_of, seed, purpose)
     spare = [len(group) - 1 for group in groups.values()]
     if count > sum(spare):
         raise UsageError(
-            f"{count} server patients are more than the {sum(spare)} that can be set apart "
+            f"{count} {purpose} patients are more than the {sum(spare)} that can be set apart "
             f"(each {group} keeps one): ask for fewer"
         )
     counts = apportion(count, spare)
@@ -198,16 +203,18 @@ def unequal_sizes(patients: int, hospitals: int) -> list[int]:
     return [least + n for n in extra]
 
 
-def _iid(institution_of: Mapping[str, str], settings: PartitionSettings) -> list[list[str]]:
-    patients = shuffled(institution_of, settings.seed, "hospitals")
-    return _cut(patients, apportion(len(patients), [1] * settings.sites))
+def deal_shuffled(patients: Iterable[str], sites: int, seed: int) -> list[list[str]]:
+    """Shuffled patients in parts that differ by at most one."""
+    ordered = shuffled(patients, seed, "hospitals")
+    return _cut(ordered, apportion(len(ordered), [1] * sites))
 
 
-def _dirichlet(institution_of: Mapping[str, str], settings: PartitionSettings) -> list[list[str]]:
-    rng = np.random.default_rng(derive_seed(settings.seed, "dirichlet"))
-    hospitals: list[list[str]] = [[] for _ in range(settings.sites)]
-    for patients in grouped(institution_of, settings.seed, "hospitals").values():
-        shares = rng.dirichlet([settings.alpha or 1.0] * settings.sites)
+def deal_dirichlet(institution_of: Mapping[str, str], sites: int, alpha: float, seed: int) -> list[list[str]]:
+    """Each institution's patients spread by proportions drawn from Dirichlet(alpha); no hospital stays empty."""
+    rng = np.random.default_rng(derive_seed(seed, "dirichlet"))
+    hospitals: list[list[str]] = [[] for _ in range(sites)]
+    for patients in grouped(institution_of, seed, "hospitals").values():
+        shares = rng.dirichlet([alpha] * sites)
         for hospital, part in zip(hospitals, _cut(patients, apportion(len(patients), shares)), strict=True):
             hospital += part
     return fill_empty(hospitals)

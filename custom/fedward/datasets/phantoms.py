@@ -60,7 +60,7 @@ def phantom_volume(
     z, y, x = np.meshgrid(np.linspace(-0.85, 0.85, slices), *[np.linspace(-1, 1, size)] * 2, indexing="ij")
     radius = np.sqrt((x / rng.uniform(0.68, 0.76)) ** 2 + (y / rng.uniform(0.84, 0.92)) ** 2 + z**2)
     head, brain = radius < 1, radius < 0.88
-    folds = _waves(rng, (x, y, z), count=12, frequency=20.0)
+    folds = waves(rng, (x, y, z), count=12, frequency=20.0)
     ventricles = np.sqrt(((np.abs(x) - 0.13) / 0.09) ** 2 + (y / 0.32) ** 2 + (z / 0.35) ** 2) < 1
 
     lesion_radius = scanner.lesion_size * rng.uniform(0.8, 1.25)
@@ -68,7 +68,7 @@ def phantom_volume(
     centre = (distance * np.cos(angle), distance * np.sin(angle), rng.uniform(-0.35, 0.35))
     stretch = rng.uniform(0.8, 1.2, 3)
     away = np.sqrt(sum(((a - c) / s) ** 2 for a, c, s in zip((x, y, z), centre, stretch, strict=True)))
-    away = away * (1 + 0.15 * _waves(rng, (x, y, z), count=4, frequency=4.0))
+    away = away * (1 + 0.15 * waves(rng, (x, y, z), count=4, frequency=4.0))
     mask = brain & (away < lesion_radius)
     rim = mask & (away > 0.75 * lesion_radius)
 
@@ -86,7 +86,7 @@ def phantom_volume(
     image = scanner.gain * np.maximum(middle + scanner.contrast * (image - middle), 0)
     image += rng.normal(0, scanner.noise, image.shape)
 
-    log_field = _waves(rng, (x, y, z), count=6, frequency=2.0)
+    log_field = waves(rng, (x, y, z), count=6, frequency=2.0)
     log_field = log_field - log_field[head].mean()
     field = np.exp(log_field * scanner.field_strength / log_field[head].std())
     image = np.where(head[..., None], np.maximum(image, 1.0) * field[..., None], 0.0)
@@ -98,7 +98,7 @@ def to_uint8(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _waves(
+def waves(
     rng: np.random.Generator, axes: tuple[NDArray[np.float64], ...], count: int, frequency: float
 ) -> NDArray[np.float64]:
     """A smooth random function of x, y, z: plane waves of up to `frequency` radians a unit, mean square about 1."""

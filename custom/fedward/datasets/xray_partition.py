@@ -22,7 +22,7 @@ from fedward.datasets.partition import (
     fill_empty,
     fold_patients,
     grouped,
-    server_patients,
+    set_apart,
     shuffled,
     split_hospitals,
     train_only_warnings,
@@ -124,7 +124,7 @@ def make_xray_plan(people: Cohort, settings: XrayPartitionSettings, official: Co
     elif s.fold is not None:
         test = fold_patients(people.finding, s.fold, s.folds, s.seed)
     rest = without(people.finding, test)
-    server = server_patients(rest, s.server_patients, s.seed, "finding") if s.server_patients else ()
+    server = set_apart(rest, s.server_patients, s.seed, "finding") if s.server_patients else ()
     rest = without(rest, server)
     check_enough(len(rest), s.sites, len(test), len(server))
     deal = {"iid": _iid, "non_iid": _non_iid, "dirichlet": _dirichlet}[s.by]
