@@ -12,6 +12,7 @@ import torch
 from weight_files import SMALL, model_file
 
 from fedward.cli import cli, run
+from fedward.errors import FedwardError
 from fedward.networks.checkpoint import get_parameters, read_model, save_model, sha256_of
 from fedward.networks.initial import start_from
 from fedward.networks.registry import build_network
@@ -141,6 +142,31 @@ def test_an_encoder_file_keeps_its_sha256(sites, pretraining, tmp_path):
     first = sites / "weights" / "a.safetensors"
     assert register("b", first, "--sites", sites) == 0
     assert (sites / "weights" / "b.safetensors").read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize("network", ["unet_contrast", "unet_rotation"])
+def test_a_pretraining_on_volumes_starts_a_segmentation(network, sites, tmp_path, capsys):
+    arguments = {"in_channels": 1, "features": 2, "depth": 2}
+    folder = tmp_path / "runs" / "fcl"
+    write_json(folder / "run.json", {"name": "fcl", "state": "finished"})
+    learned = get_parameters(build_network(network, arguments, 3))
+    about = {"run": "fcl", "round": 2, "data_set": "acdc"}
+    save_model(folder / "models" / "last.safetensors", learned, network, arguments, **about)
+    assert register("fcl-v1", folder, "--sites", sites) == 0
+    encoder = [key for key in learned if key.startswith("encoder.")]
+    out = capsys.readouterr().out
+    assert f"tensors  {len(encoder)} of unet_encoder (depth 2, features 2, in_channels 1)" in out
+    assert f"from     {network}, run fcl, round 2, data set acdc" in out
+    entry = RegisteredWeights(**registered_weights(sites)["fcl-v1"])
+    start = start_from("fcl-v1", entry, "unet_structures", {**arguments, "out_channels": 4}, 1)
+    assert (start.loaded, start.unused) == (len(encoder), ())
+    assert all(np.array_equal(start.parameters[key], learned[key]) for key in encoder)
+    assert not any(key.startswith("encoder.") for key in start.fresh)
+    with pytest.raises(FedwardError, match="the registered weights are of unet_encoder"):
+        start_from("fcl-v1", entry, "unet_structures", {**arguments, "features": 4, "out_channels": 4}, 1)
+    assert register("whole", folder / "models" / "last.safetensors", "--sites", sites) == 0  # the same, from the file
+    files = [(sites / "weights" / f"{name}.safetensors").read_bytes() for name in ("fcl-v1", "whole")]
+    assert files[0] == files[1]
 
 
 def test_a_unet_is_registered_as_a_whole(sites, tmp_path):
