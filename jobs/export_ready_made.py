@@ -5,14 +5,15 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from fedward import cxr_classification, cxr_pretraining, lgg_segmentation
+from fedward import cardiac_contrastive, cardiac_segmentation, cxr_classification, cxr_pretraining, lgg_segmentation
+from fedward.contrast.settings import ContrastSettings
 from fedward.flare.recipe import export_job
 from fedward.networks.registry import DEFAULTS
 from fedward.pretext.settings import pretext_settings
 from fedward.settings import RunSettings
 
 SCHEMES = ("fedavg", "costw", "costw_ce", "dcew")
-ENCODER = "encoder"  # the name under which the linear job expects its encoder (fedward register-weights encoder ...)
+ENCODER = "encoder"  # the name under which a job expects its encoder (fedward register-weights encoder ...)
 HOSPITALS_QUEUE = 1024  # keys: half of the images of a hospital that has 2,048 or more
 
 
@@ -33,6 +34,10 @@ def ready_made() -> dict[str, RunSettings]:
         data_set=classification.data_set,
         pretext=pretext,
     )
+    found |= {f"cardiac_contrastive/{method}": with_contrast(method) for method in ("fcl", "simclr")}
+    cardiac = cardiac_segmentation.SETTINGS
+    found |= {f"cardiac_segmentation/{scheme}": with_scheme(cardiac, scheme) for scheme in ("fedavg", "dcew")}
+    found["cardiac_segmentation/pretrained"] = replace(cardiac, starting_weights=ENCODER)
     return {folder: replace(settings, name=folder.replace("/", "_")) for folder, settings in found.items()}
 
 
@@ -45,6 +50,13 @@ def with_method(method: str) -> RunSettings:
     settings = cxr_pretraining.SETTINGS
     training = replace(settings.training, network=method, network_args=DEFAULTS[method])
     return replace(settings, training=training, pretext=pretext_settings(method, crop_size=224, private_state="keep"))
+
+
+def with_contrast(method: str) -> RunSettings:
+    """Pretraining on volumes; only fcl has features to exchange."""
+    settings = cardiac_contrastive.SETTINGS
+    contrast = ContrastSettings(method=method, exchange=method == "fcl")
+    return replace(settings, training=replace(settings.training, network=contrast.network), contrast=contrast)
 
 
 def export_ready_made(jobs: Path) -> None:

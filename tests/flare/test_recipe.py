@@ -119,7 +119,12 @@ def test_the_ready_made_folders_are_up_to_date(tmp_path):
     module.export_ready_made(tmp_path)
     folders = {path.parent.relative_to(JOBS).as_posix() for path in JOBS.glob("*/*/meta.json")}
     assert folders == set(module.ready_made())
-    assert {"lgg_segmentation/dcew", "cxr_classification/linear", "cxr_pretraining/moco_v2"} <= folders
+    assert {
+        "lgg_segmentation/dcew",
+        "cxr_classification/linear",
+        "cxr_pretraining/moco_v2",
+        "cardiac_contrastive/fcl",
+    } <= folders
     for folder, settings in module.ready_made().items():
         committed = files_of(JOBS / folder)
         assert committed == files_of(tmp_path / folder)
@@ -138,6 +143,8 @@ def test_the_ready_made_folders_are_up_to_date(tmp_path):
         ("cxr_classification", [], "fedavg"),
         ("cxr_classification", ["--training", "linear", "--starting-weights", "encoder", "--name", "NAME"], "linear"),
         ("cxr_pretraining", ["--method", "frid"], "frid"),
+        ("cardiac_contrastive", [], "fcl"),
+        ("cardiac_segmentation", ["--starting-weights", "encoder", "--name", "NAME"], "pretrained"),
         ("cxr_pretraining", ["--at", "hospitals", "--queue-size", "1024", "--name", "NAME"], "federated"),
     ],
 )
