@@ -1,4 +1,4 @@
-"""`fedward predict`: masks and overlays, or probabilities of findings, for new images."""
+"""`fedward predict`: masks or structures with overlays, or probabilities of findings, for new images."""
 
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,17 @@ MOST_ROWS = 20  # shown of the images; the table of all is in the file
     "predict",
     epilog="Examples: fedward predict --model runs/dcew-25 --input new_patients --output predicted; "
     "fedward predict --model best.safetensors --input TCGA_CS_4942_19970222 --output predicted; "
-    "fedward predict --model runs/cxr --input xrays --output predicted",
+    "fedward predict --model runs/cxr --input xrays --output predicted; "
+    "fedward predict --model runs/heart --input scan.nii.gz --output predicted",
 )
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="Run folder, or a .safetensors file.")
 @click.option(
     "--input",
     "source",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
     help="MRI: folder of patients in the data set's layout, or of one patient's images; masks are not needed. "
-    "X-rays: any folder of PNG and JPEG files.",
+    "X-rays: any folder of PNG and JPEG files. Volumes: a NIfTI file, or any folder of them.",
 )
 @click.option("--output", "out", required=True, type=click.Path(path_type=Path), help="New folder for the result.")
 @click.option(
@@ -35,28 +36,32 @@ MOST_ROWS = 20  # shown of the images; the table of all is in the file
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes that prepare images; 0: one a core.")
 def command(model: Path, source: Path, out: Path, which: str, overlays: int | None, device: str, workers: int) -> None:
-    """Outline the tumour, or tell the findings, in new images with a trained model.
+    """Outline the tumour or the heart's structures, or tell the findings, in new images with a trained model.
 
     A segmentation model writes NAME_mask.tif (0 or 255, of the image's size) for each image NAME.tif, and
     OUTPUT/overlays with pictures: the prediction in magenta and, where a mask lies beside the image, the truth in
     green. A classification model writes predictions.csv, a row an image with the probability of each finding, and
-    OUTPUT/overlays/NAME-FINDING.png: where the network sees the most probable finding. Images are prepared as for
-    training.
+    OUTPUT/overlays/NAME-FINDING.png: where the network sees the most probable finding. A model of structures in
+    volumes writes NAME_structures.nii.gz on the grid of each volume NAME.nii.gz (0 background, 1, 2, ... the
+    structures in the order of the table) and OUTPUT/overlays/NAME.png; its Dice is shown where a truth, NAME_gt or
+    NAME_seg, lies beside the volume. Images are prepared as for training.
     """
     from fedward.errors import UsageError
-    from fedward.networks.registry import SEGMENTATION
+    from fedward.networks.registry import CLASSIFICATION, STRUCTURES
     from fedward.prediction import model_path, open_model
 
     file = model_path(model, which)
     if source.resolve() in out.resolve().parents:
         raise UsageError(f"--output {out} lies inside --input {source}: give a folder elsewhere")
     network, metadata, task = open_model(file)
-    if task != SEGMENTATION:
+    if task != STRUCTURES and source.is_file():
+        raise UsageError(f"--input {source} is a file: this model of {task} takes a folder")
+    if task == CLASSIFICATION:
         _findings(network, metadata, source, out, 16 if overlays is None else overlays, device, workers)
         return
     if overlays is not None:
         raise UsageError("--overlays is for X-rays: a segmentation model draws a picture of every image")
-    _masks(network, metadata, source, out, device, workers)
+    (_structures if task == STRUCTURES else _masks)(network, metadata, source, out, device, workers)
 
 
 def _masks(model: Any, metadata: dict[str, Any], source: Path, out: Path, device: str, workers: int) -> None:
@@ -71,6 +76,27 @@ def _masks(model: Any, metadata: dict[str, Any], source: Path, out: Path, device
             dice = "–" if p.dice is None else f"{p.dice:.3f}"
             table.add_row(Text(p.patient), str(p.slices), str(p.tumour_slices), dice)
     _show(table, f"Masks: {out}   pictures: {out / 'overlays'}")
+
+
+def _structures(model: Any, metadata: dict[str, Any], source: Path, out: Path, device: str, workers: int) -> None:
+    from rich.text import Text
+
+    from fedward.datasets.layout import new_folder
+    from fedward.prediction_structures import how_prepared, predict_structures
+
+    structures, _ = how_prepared(metadata)
+    table = _table("scan", "slices", *(name.replace("_", " ") for name in structures))
+    with new_folder(out) as temporary:
+        for p in predict_structures(model, metadata, source, temporary, device, workers):
+            table.add_row(Text(p.name), str(p.slices), *(_said(p, name) for name in structures))
+    _show(table, f"Labels: {out}   pictures: {out / 'overlays'}")
+
+
+def _said(prediction: Any, structure: str) -> str:
+    """Volume of a structure where the spacing is known, and its Dice where a truth is."""
+    words = [] if prediction.millilitres is None else [f"{prediction.millilitres[structure]:.1f} ml"]
+    dice = (prediction.dice or {}).get(structure)
+    return ", ".join([*words, *([] if dice is None else [f"Dice {dice:.3f}"])]) or "–"
 
 
 def _findings(

@@ -93,15 +93,14 @@ def read_grid(path: Path) -> Grid:
     return _grid(empty)
 
 
-def write_labels(path: Path, labels: NDArray[np.uint8], like: Path) -> None:
-    """Write labels (Z, H, W), turned as `read_nifti` gives them, on the grid and in the axes of the file `like`."""
+def turned_back(labels: NDArray[np.uint8], like: Path) -> NDArray[np.uint8]:
+    """Labels (Z, H, W) as `read_nifti` gives the file `like`, turned to that file's own axes: its last axis first."""
     sitk = _sitk()
     original = _open(like).Execute()
     image = sitk.GetImageFromArray(np.ascontiguousarray(labels))
     image.CopyInformation(_turned(original))
-    back = sitk.DICOMOrient(image, _axes(original))
-    back.CopyInformation(original)  # turning there and back rounds the origin
-    sitk.WriteImage(back, str(path), useCompression=True)
+    back: NDArray[np.uint8] = sitk.GetArrayFromImage(sitk.DICOMOrient(image, _axes(original)))
+    return back
 
 
 def _sitk() -> Any:
