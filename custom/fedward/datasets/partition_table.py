@@ -7,7 +7,7 @@ def volume_table(partition: dict[str, Any]) -> Any:
     """A rich table: one row for each hospital and for what is set apart, with a bar of its slices."""
     from fedward.datasets.partition_chart import title
 
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (name, site["institution"], *_totals(site, "patients"), _sum(site["slices"]), _sum(site["slices_with_tumour"]))
         for name, site in partition["sites"].items()
     ]
