@@ -21,7 +21,8 @@ from fedward.datasets.base import FileProblem
 from fedward.datasets.scan import ScanVolume
 
 NIFTI_FILE = re.compile(r"([^.].*?)\.nii(\.gz)?", re.IGNORECASE)
-SMALLEST_HEADER = 352  # bytes of NIfTI-1 before the first voxel
+HEADER_SIZES = (348, 540)  # bytes of NIfTI-1 and -2, as a header's first number says
+FLOATS = {16: np.float32, 64: np.float64}  # NIfTI's codes of types
 OPPOSITE = {"R": "L", "A": "P", "I": "S"}
 COPY_AGAIN = "copy it again from the original"
 
@@ -57,11 +58,9 @@ def read_volume(image: Path, labels: Path | None, most: int) -> ScanVolume:
     value only, or where the labels hold other values or do not lie on the image's grid.
     """
     voxels, grid = read_nifti(image)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite below
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
         pixels = voxels.astype(np.float32)
-    if not np.isfinite(pixels).all():
-        bad = int((~np.isfinite(pixels)).sum())
-        raise FileProblem(image, f"not finite: {bad} of {pixels.size} voxels are NaN or infinite", "export it again")
+    _check_finite(image, pixels)
     if pixels.min() == pixels.max():
         raise FileProblem(image, f"constant image: every voxel is {pixels.flat[0]:g}", "export it again, or remove it")
     classes = None if labels is None else _read_labels(labels, most, image, grid)
@@ -72,7 +71,7 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], Grid]:
     """The voxels (Z, H, W) of a whole file, turned, in the file's own type, and where they lie."""
     sitk = _sitk()
     reader = _open(path)
-    _check_whole(path, reader)
+    _check_content(path, reader)
     try:
         image = reader.Execute()
         grid = _grid(image)
@@ -121,6 +120,7 @@ def _open(path: Path) -> Any:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
+        _content(path)  # where the file is damaged, that is what is wrong
         raise _unreadable(path, error) from error
     size = reader.GetSize()
     if len(size) != 3:
@@ -135,20 +135,33 @@ def _open(path: Path) -> Any:
     return reader
 
 
-def _check_whole(path: Path, reader: Any) -> None:
-    """FileProblem where voxels are missing or damaged: the reader itself fills them with what it has, silently."""
+def _check_content(path: Path, reader: Any) -> None:
+    """FileProblem where voxels are missing, damaged, NaN or infinite: the reader itself puts zeros there, silently."""
+    content = _content(path)
+    voxels = math.prod(reader.GetSize())
+    start = int(float(reader.GetMetaData("vox_offset")))
+    missing = start + voxels * int(reader.GetMetaData("bitpix")) // 8 - len(content)
+    if missing > 0:
+        raise FileProblem(path, f"truncated: {missing:,} bytes of its voxels are missing", COPY_AGAIN)
+    kind = FLOATS.get(int(reader.GetMetaData("datatype")))
+    if kind is not None:
+        order = "<" if int.from_bytes(content[:4], "little") in HEADER_SIZES else ">"
+        _check_finite(path, np.frombuffer(content, np.dtype(kind).newbyteorder(order), voxels, start))
+
+
+def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        length = len(gzip.decompress(path.read_bytes())) if packed else path.stat().st_size
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     except EOFError:
         raise FileProblem(path, "truncated: the compressed file ends too soon", COPY_AGAIN) from None
     except (OSError, zlib.error) as error:
         raise FileProblem(path, f"damaged: {error}", COPY_AGAIN) from error
-    voxels = math.prod(reader.GetSize()) * int(reader.GetMetaData("bitpix")) // 8
-    if length < SMALLEST_HEADER + voxels:
-        missing = SMALLEST_HEADER + voxels - length
-        raise FileProblem(path, f"truncated: at least {missing:,} bytes of its voxels are missing", COPY_AGAIN)
+
+
+def _check_finite(path: Path, voxels: NDArray[Any]) -> None:
+    if bad := int((~np.isfinite(voxels)).sum()):
+        raise FileProblem(path, f"not finite: {bad} of {voxels.size} voxels are NaN or infinite", "export it again")
 
 
 def _unreadable(path: Path, error: RuntimeError) -> FileProblem:
