@@ -82,3 +82,14 @@ def test_labels_keep_to_those_there_are_and_the_largest_share_wins():
     assert not resample_labels(np.zeros((1, 9, 9), np.uint8), centred(9, 2, 16), centred(9, 2, 16)).any()
     full = resample_labels(np.full((1, 9, 9), 3, np.uint8), centred(9, 0.5, 18), centred(9, 0.5, 18))
     assert (full == 3).all()  # a slice without background
+
+
+@given(height=st.integers(9, 30), size=st.integers(8, 40), step=st.sampled_from([0.5, 2 / 3, 0.75, 1.25, 1.5, 2.0]))
+@settings(max_examples=30, deadline=None)
+def test_what_is_symmetric_stays_so_though_shares_tie(height, size, step):
+    labels = np.zeros((1, height, height), np.uint8)
+    labels[0, 3:-3, 2:-2] = 1
+    labels[0, 4:-4, 4:-4] = 2
+    result = resample_labels(labels, centred(height, step, size), centred(height, step, size))
+    assert np.array_equal(result, result[:, ::-1])
+    assert np.array_equal(result, result[:, :, ::-1])

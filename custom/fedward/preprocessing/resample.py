@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAME = 1e-4  # pixel sizes that differ by a smaller part are equal: headers hold rounded numbers
+TIE = 1e-4  # shares that differ by less are equal, or rounding would decide differently on two sides of a structure
 
 
 class Axis(NamedTuple):
@@ -65,7 +66,7 @@ def resample_labels(labels: NDArray[np.uint8], rows: Axis, columns: Axis) -> NDA
     result = np.zeros(best.shape, np.uint8)
     for label in present[1:]:
         share = resample_images((labels == label).astype(np.float32), rows, columns)
-        won = share > best
+        won = share > best + TIE
         result[won], best[won] = label, share[won]
     return result
 
