@@ -10,6 +10,7 @@ NETWORK_OF = {"fcl": "unet_contrast", "simclr": "unet_contrast", "rotation": "un
 FORMULAS = ("literal", "masked")
 MOMENTUM_ENCODERS = ("reset", "keep")
 PRECISIONS = ("float16", "float32")
+LARGEST_TURN = 44  # degrees; from 45 on another quarter turn is nearer
 MOST_PARTITIONS, LARGEST_BANK, OLDEST_BANK = 64, 2**20, 100
 OF_FCL = ("exchange", "formula", "momentum", "bank_size", "negatives", "max_age", "noise")  # others refuse them
 
@@ -33,7 +34,7 @@ class ContrastSettings:
     precision     float16 or float32: how features travel
     min_crop      smallest part of a slice's area that a random view takes, above 0 and at most 1
     rotation      a view is turned by up to so many degrees, 0 to 180
-    jitter        brightness and contrast of a view change by up to this part, 0 <= jitter < 1
+    gamma         grey values of a view are taken to a power from 1 / (1 + gamma) to 1 + gamma, 0 <= gamma <= 10
 
     Raises UsageError where a value is out of range or of no use to the method.
     """
@@ -52,7 +53,7 @@ class ContrastSettings:
     precision: str = "float16"
     min_crop: float = 0.5
     rotation: float = 15.0
-    jitter: float = 0.3
+    gamma: float = 0.5
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
@@ -71,7 +72,7 @@ class ContrastSettings:
         _number("noise", self.noise, 0, 100)
         _number("min_crop", self.min_crop, 0, 1, above=True)
         _number("rotation", self.rotation, 0, 180)
-        _number("jitter", self.jitter, 0, 1, below=True)
+        _number("gamma", self.gamma, 0, 10)
         self._check_method()
 
     def _check_method(self) -> None:
@@ -79,10 +80,18 @@ class ContrastSettings:
         if self.method == "fcl":
             if self.noise and not self.exchange:
                 raise UsageError("contrast: noise is put on exchanged features: leave it out without exchange")
+            if self.partitions == 1 and self.formula == "masked":
+                raise UsageError(
+                    "contrast: with 1 partition the masked formula has no negatives: take partitions 2 or more"
+                )
             return
+        if self.method == "rotation" and self.rotation > LARGEST_TURN:
+            raise UsageError(
+                f"contrast: rotation {self.rotation} degrees is what method rotation must tell: {LARGEST_TURN} at most"
+            )
         default = {name: field.default for name, field in ContrastSettings.__dataclass_fields__.items()}
         default["exchange"] = False
-        for name in OF_FCL:
+        for name in OF_FCL if self.method == "simclr" else (*OF_FCL, "temperature"):
             if getattr(self, name) != default[name]:
                 wanted = "false" if name == "exchange" else "its default"
                 raise UsageError(f"contrast: {name} is of no use to {self.method}: it must be {wanted}")

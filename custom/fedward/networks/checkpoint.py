@@ -27,6 +27,14 @@ def fingerprint(network: str, arguments: Mapping[str, int], parameters: Mapping[
     return hashlib.sha256(json.dumps([network, dict(sorted(arguments.items())), layout]).encode()).hexdigest()
 
 
+def digest(parameters: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over every tensor's name and values: equal for equal parameters."""
+    whole = hashlib.sha256()
+    for key in sorted(parameters):
+        whole.update(key.encode() + np.ascontiguousarray(parameters[key]).tobytes())
+    return whole.hexdigest()
+
+
 def save_model(
     path: Path, parameters: Mapping[str, np.ndarray], network: str, arguments: Mapping[str, int], **about: Any
 ) -> None:

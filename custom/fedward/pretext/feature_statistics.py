@@ -43,14 +43,14 @@ def feature_statistics(features: Tensor) -> FeatureStatistics:
     return FeatureStatistics(float(unit.std(dim=0).mean()), effective_rank(unit), images, dimensions)
 
 
-def collapsed(statistics: FeatureStatistics) -> bool:
+def collapsed(statistics: FeatureStatistics, spread: float = LOWEST_SPREAD, rank: float = LOWEST_RANK) -> bool:
     """Whether all images have nearly the same features, or lie on nearly one line.
 
-    True where std < .05 / sqrt(D) or the effective rank < 2. False with fewer than 16 images: too few to tell.
+    True where std < spread / sqrt(D) or the effective rank < `rank`. False with fewer than 16 images: too few to tell.
     """
     if statistics.images < FEWEST_IMAGES:
         return False
-    return statistics.std * statistics.dimensions**0.5 < LOWEST_SPREAD or statistics.rank < LOWEST_RANK
+    return statistics.std * statistics.dimensions**0.5 < spread or statistics.rank < rank
 
 
 def effective_rank(matrix: Tensor) -> float:

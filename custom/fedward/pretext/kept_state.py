@@ -12,6 +12,11 @@ from fedward.rounds.run_folder import write_bytes
 from fedward.training.optimizer import KEPT_STATES
 
 
+def has_private(folder: Path, round_number: int) -> bool:
+    """Whether a state was kept after `round_number`."""
+    return _path(folder, round_number).is_file()
+
+
 def load_private(folder: Path, round_number: int) -> dict[str, Tensor]:
     """The state kept after `round_number`; FedwardError names a file that is missing or damaged."""
     path = _path(folder, round_number)

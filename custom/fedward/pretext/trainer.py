@@ -1,6 +1,5 @@
 """Pretraining at one site: views, steps, the private state between rounds, and what is measured on the way."""
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fedward.evaluation import Evaluation
-from fedward.networks.checkpoint import Parameters
+from fedward.networks.checkpoint import Parameters, digest
 from fedward.pretext.agreed_warnings import COLLAPSED
 from fedward.pretext.augmentation import one_view, two_views
 from fedward.pretext.feature_statistics import collapsed, feature_statistics
@@ -115,7 +114,7 @@ class PretextTrainer(Trainer):
         if images is None:
             return None
         probing = self.rounds_done is None or self.rounds_done % self.pretext.probe_every == 0
-        key = f"{on} {probing} {_digest(parameters)}"
+        key = f"{on} {probing} {digest(parameters)}"
         if self._measured is None or self._measured[0] != key:
             self.load(parameters)
             self._measured = (key, *self._measure(images, self.probe if probing else None))
@@ -163,10 +162,3 @@ class PretextTrainer(Trainer):
             for index in torch.arange(used).split(size)
         ]
         return float(torch.stack(losses).mean())
-
-
-def _digest(parameters: Parameters) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(parameters):
-        digest.update(key.encode() + np.ascontiguousarray(parameters[key]).tobytes())
-    return digest.hexdigest()
