@@ -12,7 +12,7 @@ PIXELS = ("true_positive", "false_positive", "false_negative")
 DICE = "dice."
 PER_STRUCTURE = ("dice", *PIXELS)
 ADDED = tuple(f"{group}." for group in ("positives", "negatives", *PIXELS))  # counts: any other detail is averaged
-OTHERS = ("features.std", "features.rank", "knn.auc")
+OTHERS = ("features.std", "features.rank", "knn.auc", "knn.partition")
 
 
 @cache
@@ -40,7 +40,8 @@ class Evaluation:
     images, patients  how many images (slices) and patients stand behind the numbers
     true_positive, false_positive, false_negative  pixel counts; IoU and Dice of several sites are pooled from them
     details  by name, see `detail_names`: auc.F, positives.F and negatives.F of a finding F (no auc where one class is
-             missing); features.std, features.rank and knn.auc of a pretext; dice.S and pixel counts true_positive.S,
+             missing); features.std, features.rank and knn.auc of a pretext, knn.partition of a
+             contrastive one; dice.S and pixel counts true_positive.S,
              false_positive.S, false_negative.S of a structure S (no dice where neither truth nor prediction has it)
     """
 

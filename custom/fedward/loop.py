@@ -58,8 +58,8 @@ def run_loop(
 
 
 def _train(federation: Federation, site: Site) -> None:
-    others = join_tables(federation.others(site.name))
-    parameters, report = site.train(federation.task_parameters(site.name), federation.round.number, others)
+    offered = {} if federation.exchange is None else {"others": join_tables(federation.others(site.name))}
+    parameters, report = site.train(federation.task_parameters(site.name), federation.round.number, **offered)
     size = sum(value.nbytes for value in parameters.values())
 
     def accept(checked: Report) -> None:

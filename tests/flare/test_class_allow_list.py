@@ -22,6 +22,7 @@ PACKAGE = Path(fedward.__file__).parent
 SETTINGS = tiny_settings().to_dict()
 GOOD = {
     "RoundController": {"settings": SETTINGS},
+    "ExchangeController": {"settings": SETTINGS},
     "TrainingExecutor": {"settings": SETTINGS},
     "CostWeightedAggregator": {},
     "NetworkPersistor": {

@@ -12,7 +12,7 @@ from nvflare.security.security import COMMAND_CATEGORIES
 from fedward.flare.policy_baseline import installed_baseline, privacy_problems
 from fedward.kits.authorization import narrowed_rights, widened_rights
 from fedward.kits.kit import open_kit
-from fedward.kits.leaving_policy import check_leaving
+from fedward.kits.leaving_policy import agree_to_features, check_leaving
 from fedward.kits.policy import check_policy
 
 CATEGORIES = {str(key): str(value) for key, value in COMMAND_CATEGORIES.items()}
@@ -78,7 +78,7 @@ LOOSER = [
     ("privacy", lambda v: leaving(v)["parameters"]["train"]["layers"].append("*"), r"layers \* of task train leave"),
     ("privacy", lambda v: leaving(v)["parameters"]["train"].update(max_bytes=2 * 10**9), "bytes of task train"),
     ("privacy", lambda v: leaving(v).update(errors="full"), "of an error the full text leaves"),
-    ("privacy", lambda v: leaving(v).update(features={"max_rows": 5, "min_noise": 0.1}), "features leave"),
+    ("privacy", lambda v: leaving(v).update(features={"max_rows": 4097, "min_noise": 0.1}), "4,097 features leave"),
     (
         "privacy",
         lambda v: leaving(v)["parameters"].update(validate={"layers": ["a"], "max_bytes": 1}),
@@ -132,6 +132,13 @@ def test_further_filters_are_named(kits):
     assert [one.level for one in found] == ["ok", "ok"]
     assert found[0].text.startswith('also: scope fedward: ClipAndNoise {"clip": 1.0')
     assert found[1].text.startswith('also: scope fedward: PercentilePrivacy {"percentile": 20}')
+
+
+def test_a_hospital_that_agrees_to_exchange_features_says_so_in_its_own_list(kits):
+    agree_to_features(kits / "hospital-01/local/privacy.json")
+    (found,) = [one for one in check(kits / "hospital-01") if one.name == "privacy.json"]
+    assert found.level == "ok"
+    assert found.text.startswith("also: scope fedward: features leave: at most 4,096 each time")
 
 
 FAULTS = [

@@ -1,6 +1,7 @@
 """The list of what may leave: what it accepts, and what it lets through of plain values."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fedward
-from fedward import cxr_classification, cxr_pretraining
+from fedward import cardiac_contrastive, cxr_classification, cxr_pretraining
 from fedward.errors import FedwardError, UsageError
 from fedward.evaluation import detail_names
 from fedward.kits.leaving import (
@@ -24,7 +25,7 @@ from fedward.kits.leaving import (
     shown,
 )
 from fedward.kits.leaving_list import AGREED_WARNINGS, COUNTS, ERROR_CLASSES, METRICS, read_rules
-from fedward.kits.leaving_plan import job_plan, network_layout, reports, scope_of
+from fedward.kits.leaving_plan import job_plan, network_layout, refused_features, reports, scope_of
 from fedward.lgg_segmentation import SETTINGS
 from fedward.networks.registry import DEFAULTS
 from fedward.pretext.settings import METHODS, pretext_settings
@@ -40,6 +41,7 @@ PROBED = replace(
 )
 JOBS = [SETTINGS, cxr_classification.SETTINGS, LINEAR, PROBED]
 EVERY_JOB = pytest.mark.parametrize("job", JOBS, ids=lambda job: f"{job.name} {job.training.mode}")
+CONTRASTIVE = cardiac_contrastive.SETTINGS
 XRAY_REPORT = reports(cxr_classification.SETTINGS)["train"]
 
 
@@ -282,21 +284,44 @@ def test_a_rounded_count_leaves():
 
 
 def test_features_stay_unless_listed_and_within_the_limits():
-    table = {"rows": np.ones((4, 2), np.float32), "noise": 0.5}
-    assert leaving_features(table, RULES) is None
+    rows = np.eye(5, 128, dtype=np.float32)
+    table = {"rows": rows[:4], "partitions": np.arange(4, dtype=np.uint8), "noise": 0.5}
+    assert leaving_features(table, RULES, "bank") is None
     rules = changed(features={"max_rows": 4, "min_noise": 0.5})
-    assert leaving_features(table, rules)["rows"] is table["rows"]
+    kept = leaving_features(table, rules, "bank")
+    assert all(kept[name] is table[name] for name in ("rows", "partitions", "noise"))
+    assert leaving_features({**table, "rows": rows[:4].astype(np.float16)}, rules, "bank")
+    assert leaving_features(table, rules, "train") is None
+    secret = np.dtype(np.float32, metadata={"patient": "Jones"})
     for wrong in (
-        {**table, "rows": np.ones((5, 2), np.float32)},
-        {**table, "rows": np.ones(4, np.float32)},
-        {**table, "rows": np.ones((4, 2), int)},
+        {**table, "rows": rows, "partitions": np.zeros(5, np.uint8)},
+        {**table, "rows": rows[:0], "partitions": np.zeros(0, np.uint8)},
+        {**table, "rows": rows[:4, :127]},
+        {**table, "rows": rows[0]},
+        {**table, "rows": rows[:4].astype(int)},
+        {**table, "rows": rows[:4].astype(np.float64)},
+        {**table, "rows": rows[:4].astype(secret)},
+        {**table, "rows": 2 * rows[:4]},
+        {**table, "rows": np.full_like(rows[:4], np.nan)},
+        {**table, "rows": np.ma.masked_array(rows[:4])},
+        {**table, "rows": rows[:4].tolist()},
+        {**table, "partitions": np.arange(4)},
+        {**table, "partitions": np.full(4, 200, np.uint8)},
+        {**table, "partitions": np.zeros(3, np.uint8)},
+        {**table, "partitions": None},
         {**table, "noise": 0.4},
+        {**table, "noise": -0.5},
         {**table, "noise": float("nan")},
+        {**table, "noise": float("inf")},
+        {**table, "noise": np.float64(0.5)},
+        {**table, "noise": np.full(9, 0.5)},
+        {**table, "noise": True},
         {**table, "patients": ["Jones"]},
-        {"rows": table["rows"]},
+        {"rows": table["rows"], "noise": 0.5},
+        [table],
         None,
     ):
-        assert leaving_features(wrong, rules) is None
+        assert leaving_features(wrong, rules, "bank") is None
 
 
 @pytest.mark.parametrize(
@@ -315,8 +340,8 @@ def test_features_stay_unless_listed_and_within_the_limits():
         ({"parameters": {"train": {"layers": [], "max_bytes": 1}}}, "layers must be a list of patterns"),
         ({"parameters": {"train": {"layers": ["*"]}}}, "max_bytes must be a whole number"),
         ({"parameters": {"train": {"layers": ["*"], "max_bytes": 1, "x": 1}}}, "x unknown"),
-        ({"features": {"max_rows": 10}}, "min_noise must be a number above 0"),
-        ({"features": {"max_rows": 10, "min_noise": 0}}, "min_noise must be a number above 0"),
+        ({"features": {"max_rows": 10}}, "min_noise must be a number of at least 0"),
+        ({"features": {"max_rows": 10, "min_noise": -0.1}}, "min_noise must be a number of at least 0"),
         ({"features": {"max_rows": 0, "min_noise": 1}}, "max_rows must be a whole number"),
         ({"warnings": "yes"}, "warnings must be true or false"),
         ({"errors": "none"}, '"kind" or "full"'),
@@ -407,6 +432,45 @@ def test_the_plan_names_what_would_be_removed():
     assert not [name for name in removed if name.startswith("encoder")]
     too_large = job_plan(SETTINGS, changed(parameters={"train": {"layers": ["*"], "max_bytes": 1000}}))["tasks"][0]
     assert (too_large["too_large"], too_large["bytes"]) == (True, 0)
+
+
+def test_the_plan_of_a_job_that_exchanges_features():
+    plan = job_plan(CONTRASTIVE, changed(features={"max_rows": 4096, "min_noise": 0}))
+    bank = plan["tasks"][2]
+    assert (bank["task"], bank["times"], bank["bytes"]) == ("bank", CONTRASTIVE.rounds - 1, 0)
+    assert (bank["metrics"], bank["counts"], bank["removed"]) == (["train_seconds"], {}, [])
+    offered = plan["features"]
+    assert (offered["rows"], offered["width"], offered["type"], offered["noise"]) == (4096, 128, "float16", 0.0)
+    assert offered["bytes"] == 4096 * (2 * 128 + 1)
+    assert offered["bytes_in_all"] == offered["bytes"] * (CONTRASTIVE.rounds - 1)
+    assert plan["features_refused"] is None
+    alone = replace(CONTRASTIVE, contrast=replace(CONTRASTIVE.contrast, exchange=False))
+    assert job_plan(alone, RULES)["features"] is None
+    assert [task["task"] for task in job_plan(alone, RULES)["tasks"]] == ["train", "validate"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "sentence"),
+    [
+        (None, {}, "this site's list of what may leave has no features"),
+        (
+            {"max_rows": 512, "min_noise": 0},
+            {},
+            r"up to 4,096 features of a site \(bank_size\), and 512 may leave",
+        ),
+        (
+            {"max_rows": 4096, "min_noise": 0.1},
+            {"noise": 0.05},
+            "noise of 0.05 on features, .* it must be 0.1 or more",
+        ),
+        ({"max_rows": 4096, "min_noise": 0.1}, {"noise": 0.1}, None),
+        (None, {"exchange": False}, None),
+    ],
+)
+def test_a_job_beyond_the_list_s_rule_for_features_is_refused_with_both_numbers(rule, change, sentence):
+    job = replace(CONTRASTIVE, contrast=replace(CONTRASTIVE.contrast, **change))
+    reason = refused_features(job, changed(features=rule))
+    assert reason is None if sentence is None else re.search(sentence, reason)
 
 
 def test_a_job_may_name_a_scope_of_the_kit_only():

@@ -43,7 +43,16 @@ def what_leaves(kit: Path, job: Path | None) -> dict[str, Any]:
     from fedward.kits.leaving_list import COUNTS, METRICS
     from fedward.kits.leaving_plan import job_plan, scope_of
     from fedward.kits.leaving_policy import compare_with_template
-    from fedward.kits.leaving_words import CONNECTION, NEVER, TO_KNOW, errors, features, filter_words, number, precision
+    from fedward.kits.leaving_words import (
+        CONNECTION,
+        NEVER,
+        TO_KNOW,
+        errors,
+        features,
+        filter_words,
+        number,
+        precision,
+    )
     from fedward.rounds.run_folder import read_json
 
     opened = open_kit(kit)
@@ -146,6 +155,8 @@ def _list_table(may: dict[str, Any]) -> Any:
 
 
 def _show_job(console: Any, job: dict[str, Any], site: str, layers: bool) -> None:
+    from fedward.kits.leaving_words import offered
+
     console.print(f"[bold]What job {job['name']} would send[/] (study {job['study']}, {job['rounds']} rounds)")
     if not job["takes_part"]:
         console.print(f"{site} is not among the sites of this job: it sends nothing.")
@@ -156,11 +167,19 @@ def _show_job(console: Any, job: dict[str, Any], site: str, layers: bool) -> Non
         of = f"{len(leaving)} of {len(task['layers'])} layers, {task['bytes']:,} bytes each time"
         rows.append((name, of if task["layers"] else "no parameters"))
         rows.append((name, f"{len(task['metrics'])} metrics, {len(task['counts'])} counts"))
+        if task["task"] == "bank":
+            rows.append((name, offered(job["features"])))
         if task["too_large"]:
             rows.append((name, "more bytes than the list allows: no parameters leave, an error is sent instead"))
         if task["removed"]:
             rows.append((name, f"removed: {', '.join(task['removed'])}"))
-    console.print(_table("task", [*rows, ("in all", f"{job['bytes_in_all']:,} bytes of parameters")]))
+    rows.append(("in all", f"{job['bytes_in_all']:,} bytes of parameters"))
+    if job["features"]:
+        rows.append(("in all", f"{job['features']['bytes_in_all']:,} bytes of features at most"))
+    console.print(_table("task", rows))
+    if job["takes_part"] and job["features_refused"]:
+        line = f"This site does not take the job: {job['features_refused']}."
+        console.print(line, style="bold red", markup=False, soft_wrap=True)
     if job["takes_part"] and any(task["refused"] for task in job["tasks"]):
         line = "The server refuses every result of this site: it takes all layers that are trained, and not all leave."
         console.print(line, style="bold red", soft_wrap=True)

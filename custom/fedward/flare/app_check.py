@@ -11,12 +11,15 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.private.fed.app.fl_app_validator import FLAppValidator
 from nvflare.private.fed.utils.app_authz import AppAuthzService
 
-from fedward.errors import FedwardError
+from fedward.errors import FedwardError, UsageError
 from fedward.flare.privacy_check import check_privacy
 from fedward.flare.signatures import check_may_submit, signers
 from fedward.kits.job_app import read_app
 from fedward.kits.job_check import SERVER, check_network, check_server, check_site
 from fedward.kits.kit import NETWORK_FILE, read_network
+from fedward.kits.leaving_plan import refused_features, scope_of
+from fedward.rounds.run_folder import read_json
+from fedward.settings import RunSettings
 from fedward.site_config import FILE_NAME, read_site_config
 
 APP_PREFIX = "app_"
@@ -59,10 +62,13 @@ class AppCheck(AppValidator, FLComponent):
         return "", {}
 
 
-def _check_privacy(site: str, path: Path) -> None:
-    """FLARE reads the list of what may leave anew for every job, so it is checked for every job."""
+def _check_privacy(site: str, path: Path, settings: RunSettings) -> None:
+    """FLARE reads the list of what may leave anew for every job, so it is checked for every job, and against it."""
     if not path.is_file() or check_privacy(path):
         raise FedwardError(f"{site} cannot use its privacy.json: ask its IT to run fedward check-kit")
+    _, rules, _ = scope_of(read_json(path))  # the default scope: a job names none
+    if reason := refused_features(settings, rules):
+        raise UsageError(f"{site}: {reason}")
 
 
 def _check(folder: Path) -> None:
@@ -81,6 +87,6 @@ def _check(folder: Path) -> None:
         check_server(settings, config)
     else:  # which other sites there are is the server's business: a new one must not change every hospital's kit
         check_site(settings, site, config)
-        _check_privacy(site, kit / "local" / "privacy.json")
+        _check_privacy(site, kit / "local" / "privacy.json", settings)
         for person in people:
             check_may_submit(person, site)

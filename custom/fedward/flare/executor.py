@@ -68,8 +68,8 @@ class TrainingExecutor(Executor):
         if self._site is None:
             self._site = self._open(fl_ctx)
         if task_name == TRAIN:
-            others = self._others(model.meta.get(OTHERS) or []) if exchanges(self._run) else None
-            parameters, report = self._site.train(model.params, model.current_round, others)
+            offered = {"others": self._others(model.meta.get(OTHERS))} if exchanges(self._run) else {}
+            parameters, report = self._site.train(model.params, model.current_round, **offered)
             result = FLModel(params_type=ParamsType.FULL, params=parameters, meta={REPORT: report})
         elif task_name == BANK:
             table, report = self._site.bank(model.params, model.current_round)

@@ -18,9 +18,10 @@ from nvflare.apis.shareable import ReservedHeaderKey, Shareable, make_reply
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.security.logging import secure_format_exception
 
+from fedward.contrast.settings import PRECISIONS
 from fedward.errors import FedwardError
 from fedward.evaluation import detail_names
-from fedward.flare.tasks import ERROR, ERROR_KIND, REPORT
+from fedward.flare.tasks import BANK, ERROR, ERROR_KIND, FEATURES, REPORT
 from fedward.kits.leaving import (
     Layout,
     error_text,
@@ -31,8 +32,8 @@ from fedward.kits.leaving import (
     shown,
 )
 from fedward.kits.leaving_list import AGREED_WARNINGS, ERROR_CLASSES, Rules, read_rules
+from fedward.rounds.exchange import WIDTH
 
-FEATURES = "fedward_features"
 RECEIVED = "fedward_received"  # private property of the task's context
 CODES = frozenset(value for name, value in vars(ReturnCode).items() if name.isupper())
 # Headers that FLARE itself adds after the filters, at the site or on arrival.
@@ -143,7 +144,7 @@ class LeavingFilter(Filter):
         else:
             raise FedwardError(f"a result of kind {shown(str(dxo.data_kind))} may not leave: none of it is sent")
         if features is not None:
-            table = leaving_features(features, self.rules)
+            table = leaving_features(features, self.rules, task)
             removed += ["features"] if table is None else []
             kept.meta |= {} if table is None else {FEATURES: table}
         return kept.to_shareable(), removed + left
@@ -217,10 +218,14 @@ def _inside(path: tuple[Any, ...], leaf: Any, rules: Rules, task: str, received:
         case ("DXO", "data", layer):
             rule, same = rules.parameters.get(task), (getattr(leaf, "shape", None), getattr(leaf, "dtype", None))
             return rule is not None and same == received.get(layer) and rule.names(layer)
-        case ("DXO", "meta", features, "rows") if features == FEATURES:
-            return rules.features is not None and len(leaf) <= rules.features.max_rows
-        case ("DXO", "meta", features, "noise") if features == FEATURES:
-            return rules.features is not None and leaf >= rules.features.min_noise
+        case ("DXO", "meta", features, part) if features == FEATURES and task == BANK and rules.features is not None:
+            shape, kind = getattr(leaf, "shape", None), str(getattr(leaf, "dtype", None))
+            if part == "noise":
+                return type(leaf) is float and leaf >= rules.features.min_noise
+            few = shape is not None and 0 < shape[0] <= rules.features.max_rows
+            if part == "rows":
+                return few and shape[1:] == (WIDTH,) and kind in PRECISIONS
+            return part == "partitions" and few and len(shape) == 1 and kind == "uint8"
     return False
 
 

@@ -28,7 +28,8 @@ COORDINATOR = "coordinator"
 HOSPITAL_DATA = """\
   lgg: /data/lgg
   # chestxray14: /data/chestxray14
-  # chexpert: /data/chexpert"""
+  # chexpert: /data/chexpert
+  # acdc: /data/acdc"""
 COORDINATOR_DATA = """\
   image_folder: /data/images
   # chestxray14: /data/chestxray14   # labelled images, for the probe of a pretraining"""

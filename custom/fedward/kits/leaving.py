@@ -4,14 +4,15 @@ What is kept is picked out of a result by name; what the list does not name is l
 because nobody thought of forbidding it.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from fedward.errors import FedwardError
+from fedward.contrast.settings import MOST_PARTITIONS, PRECISIONS
+from fedward.errors import FedwardError, RefusedUpdate
 from fedward.evaluation import detail_names
+from fedward.flare.tasks import BANK
 from fedward.kits.leaving_list import (
     AGREED_WARNINGS,
     COUNTS,
@@ -22,6 +23,7 @@ from fedward.kits.leaving_list import (
     METRICS,
     Rules,
 )
+from fedward.rounds.exchange import check_form, read_table
 from fedward.rounds.site_report import MAX_COUNT
 
 Layout = Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]  # layer -> shape, type
@@ -149,17 +151,22 @@ def rounded(count: int, step: int) -> int:
     return 0 if count == 0 else max(step, (2 * count + step) // (2 * step) * step)
 
 
-def leaving_features(table: Any, rules: Rules) -> dict[str, Any] | None:
-    """A feature table {"rows": (n, d) float array, "noise": standard deviation} within the limits, else None."""
+def leaving_features(values: Any, rules: Rules, task: str) -> dict[str, Any] | None:
+    """A feature table (`fedward.rounds.exchange.FeatureTable.to_dict`) within the limits, untouched, else None.
+
+    It leaves in the task that asks for it alone, and only rows of length 1 and of the one width, with a partition each:
+    nothing else could hide in it than features.
+    """
     rule = rules.features
-    if rule is None or not isinstance(table, Mapping) or set(table) != {"rows", "noise"}:
+    if rule is None or task != BANK or type(values) is not dict:
         return None
-    rows, noise = table["rows"], table["noise"]
-    if type(rows) is not np.ndarray or rows.ndim != 2 or rows.dtype.kind != "f" or len(rows) > rule.max_rows:
+    try:
+        table = read_table(values)
+        check_form(table, rule.max_rows, MOST_PARTITIONS, PRECISIONS)
+    except RefusedUpdate:
         return None
-    if not isinstance(noise, float) or not rule.min_noise <= noise < math.inf:
-        return None
-    return {"rows": rows, "noise": float(noise)}
+    known = table.rows.dtype.metadata is table.partitions.dtype.metadata is None
+    return table.to_dict() if known and type(table.noise) is float and table.noise >= rule.min_noise else None
 
 
 def error_text(kind: Any, sentence: Any, task: str, reference: str, rules: Rules) -> str:

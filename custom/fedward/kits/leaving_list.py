@@ -6,12 +6,13 @@ It is the arguments of `fedward.flare.leaving.LeavingFilter` in `local/privacy.j
     "metrics":    ["loss", "start.cost", "start.auc"]   # numbers of the site's report
     "counts":     {"samples": 1, "start.images": 10}    # whole numbers, rounded to a multiple of that
     "warnings":   true                                  # the agreed sentences below, none other
-    "features":   {"max_rows": 512, "min_noise": 0.5}   # absent: none
+    "features":   {"max_rows": 4096, "min_noise": 0}    # of its images, for other sites; absent: none
     "errors":     "kind"                                # or "full": the site's own sentence leaves
 
 A measurement's details (`fedward.evaluation.detail_names`) are listed by their group: start.auc stands for the AUC of
 every finding, start.positives and start.negatives (counts) for the images with and without it, start.features for
-features.std and features.rank of a pretraining, start.knn for the AUC of its probe, start.dice for the Dice of every
+features.std and features.rank of a pretraining, start.knn for the AUC of its probe or the share of its
+neighbours, start.dice for the Dice of every
 structure; start.true_positive and its like (counts) stand for the pixels of every structure too.
 `fedward.kits.leaving` applies it.
 """
@@ -64,6 +65,12 @@ AGREED_WARNINGS = (
     "the features have collapsed: all validation images look nearly alike to the encoder",
     "no validation patient: the site trains, its loss and features are not measured",
     "too few validation images to tell whether the features have collapsed",
+    # contrastive pretraining on volumes
+    "a single training scan: no local positives, it learns from the other sites' features alone",
+    "a single training scan and no features of others: it has no positives and learns nothing",
+    "a single training patient: its local positives are other frames of the same heart",
+    "training scans with fewer slices than partitions: some partitions hold no slice of theirs",
+    "fewer features than the negatives that the job asks for: all of them are used",
 )
 ERRORS = ("kind", "full")
 KEYS = ("parameters", "metrics", "counts", "warnings", "features", "errors")
@@ -88,7 +95,7 @@ class LayerRule:
 
 @dataclass(frozen=True)
 class FeatureRule:
-    """Most rows of a feature table that may leave, and the least standard deviation of the noise on them."""
+    """Most rows of a feature table that may leave, and the least standard deviation of the noise on them (0: none)."""
 
     max_rows: int
     min_noise: float
@@ -151,8 +158,8 @@ def _feature_rule(values: Any) -> FeatureRule:
     values = _mapping(values, "features")
     _known(values, ("max_rows", "min_noise"), "features")
     noise = values.get("min_noise")
-    if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 < noise < math.inf:
-        raise UsageError(f"features: min_noise must be a number above 0, not {noise!r}")
+    if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < math.inf:
+        raise UsageError(f"features: min_noise must be a number of at least 0, not {noise!r}")
     return FeatureRule(_whole("features: max_rows", values.get("max_rows"), 1), float(noise))
 
 

@@ -10,6 +10,7 @@ from fedward.errors import FedwardError, UsageError
 from fedward.evaluation import structure_details
 from fedward.kits.leaving import Layout, group, leaving_parameters, leaving_report
 from fedward.kits.leaving_list import COUNTS, EVALUATION_COUNTS, EVALUATION_METRICS, METRICS, Rules, read_rules
+from fedward.rounds.exchange import WIDTH, exchanges
 from fedward.settings import RunSettings
 
 
@@ -20,7 +21,8 @@ def reports(settings: RunSettings) -> dict[str, dict[str, Any]]:
         evaluation["details"] = details
     validation = {"train_seconds": 1.0, "start": evaluation}
     training = {**validation, "samples": 1, "steps": 1, "loss": 0.5, "end": evaluation}
-    return {"train": training, "validate": validation}
+    bank = {"bank": {"train_seconds": 1.0}} if exchanges(settings) else {}
+    return {"train": training, "validate": validation, **bank}
 
 
 def _details(settings: RunSettings) -> dict[str, float]:
@@ -30,6 +32,8 @@ def _details(settings: RunSettings) -> dict[str, float]:
         return {f"{group}.{finding}": value for group, value in groups.items() for finding in findings}
     if settings.training.task == "structures":
         return structure_details(dict.fromkeys(scan_data_set(settings.data_set).structures, (5, 5, 5)))
+    if settings.contrast is not None:
+        return {"features.std": 0.5, "features.rank": 5.0, "knn.partition": 0.5}
     if settings.pretext is None:
         return {}
     probe = {"knn.auc": 0.5} if settings.pretext.probe_data_set else {}
@@ -71,6 +75,8 @@ def job_plan(settings: RunSettings, rules: Rules) -> dict[str, Any]:
         _task("train", settings.rounds, rules, layout, said["train"]),
         _task("validate", 1, rules, {}, said["validate"]),
     ]
+    if "bank" in said:
+        tasks.append(_task("bank", settings.rounds - 1, rules, {}, said["bank"]))
     return {
         "name": settings.name,
         "study": settings.study,
@@ -78,7 +84,42 @@ def job_plan(settings: RunSettings, rules: Rules) -> dict[str, Any]:
         "rounds": settings.rounds,
         "tasks": tasks,
         "bytes_in_all": sum(task["bytes"] * task["times"] for task in tasks),
+        "features": offered_features(settings),
+        "features_refused": refused_features(settings, rules),
     }
+
+
+def offered_features(settings: RunSettings) -> dict[str, Any] | None:
+    """What a site sends of features in each task `bank`, at most; None where sites exchange none."""
+    contrast = settings.contrast
+    if contrast is None or not exchanges(settings):
+        return None
+    size = contrast.bank_size * (WIDTH * np.dtype(contrast.precision).itemsize + 1)
+    about = {"rows": contrast.bank_size, "width": WIDTH, "type": contrast.precision, "noise": contrast.noise}
+    return {**about, "bytes": size, "times": settings.rounds - 1, "bytes_in_all": size * (settings.rounds - 1)}
+
+
+def refused_features(settings: RunSettings, rules: Rules) -> str | None:
+    """Why a site with this list takes no part in a job that exchanges features; None where it does."""
+    offered, rule = offered_features(settings), rules.features
+    if offered is None:
+        return None
+    if rule is None:
+        return (
+            "the job exchanges features of single slices, and this site's list of what may leave has no features: "
+            'ask it to add "features" to its privacy.json, or leave it out'
+        )
+    if offered["rows"] > rule.max_rows:
+        return (
+            f"the job offers up to {offered['rows']:,} features of a site (bank_size), and {rule.max_rows:,} may leave "
+            "this one: take a smaller bank_size, or leave the site out"
+        )
+    if offered["noise"] < rule.min_noise:
+        return (
+            f"the job puts noise of {offered['noise']:g} on features, and at this site it must be {rule.min_noise:g} "
+            "or more: give the job more noise, or leave the site out"
+        )
+    return None
 
 
 def _task(task: str, times: int, rules: Rules, layout: Layout, said: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ NUMBERS = {
     "AUC of its probe",
     "auc": "AUC of each finding over the images",
     "features": "spread of the features over the images of a pretraining: standard deviation and effective rank",
-    "knn": "AUC of a pretraining's nearest-neighbour probe",
+    "knn": "AUC of a pretraining's nearest-neighbour probe, or the share of slices whose nearest neighbour is of the "
+    "same part of another volume",
     "images": "number of images (slices) measured on",
     "patients": "number of patients measured on",
     "dice": "Dice of each structure over the images",
@@ -24,6 +25,7 @@ NUMBERS = {
     "positives": "number of images with each finding",
     "negatives": "number of images without it",
 }
+FEATURE = "where in a volume its slice lies (never which slice, volume or patient)"
 PARTS = {"start": "received model", "end": "own model after training"}
 NEVER = (
     "images, masks, names of patients and of files, split.json and fedward.yml",
@@ -39,6 +41,8 @@ TO_KNOW = (
     "research has shown that they can tell whether an image was among them, or show parts of it.",
     "What bounds that is noise (ClipAndNoise in local/privacy.json), at a high cost in quality; it is active only "
     "where it is named above.",
+    "Exchanged features are made of one slice each and go to all other hospitals of the job: they can tell more of a "
+    "patient than an average over all does.",
     "Homomorphic encryption is not offered: it would hide the parameters from the server alone, and one "
     "layer of a usual network is larger than what one ciphertext holds.",
 )
@@ -54,8 +58,8 @@ CONNECTION = (
 FILTERS = {
     "ClipAndNoise": (
         "differential privacy of the whole update: clipped to norm {clip:g}, Gaussian noise, epsilon {epsilon:g} and "
-        "delta {delta:g} a round; protects all data of this hospital at once, in the parameters alone: the numbers of "
-        "the report leave as they are"
+        "delta {delta:g} a round; protects all data of this hospital at once, in the parameters alone: features "
+        "and the numbers of the report leave as they are"
     ),
     "PercentilePrivacy": (
         "sends the largest changes alone (above percentile {percentile}, cut at {gamma}); this is no differential "
@@ -91,9 +95,21 @@ def errors(rules: Rules) -> str:
 
 
 def features(rules: Rules) -> str:
+    """What may leave of the features of images, which runs of contrastive pretraining exchange."""
     if rules.features is None:
-        return "none"
-    return f"at most {rules.features.max_rows} rows, with noise of {rules.features.min_noise:g} or more"
+        return "none: the site takes no part in jobs that exchange features"
+    least = rules.features.min_noise
+    noise = f"with noise of {least:g} or more on each number" if least else "with or without noise, as the job says"
+    return f"at most {rules.features.max_rows:,} each time, of length 1, {noise}; with each its partition: {FEATURE}"
+
+
+def offered(features: dict[str, Any]) -> str:
+    """What of them a job would send."""
+    noise = f"with noise of {features['noise']:g} on each number" if features["noise"] else "without noise"
+    return (
+        f"at most {features['rows']:,} features of {features['width']} numbers, {features['type']}, {noise}; "
+        f"{features['bytes']:,} bytes each time"
+    )
 
 
 def filter_words(entry: dict[str, Any]) -> tuple[str, str]:

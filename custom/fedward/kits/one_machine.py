@@ -22,6 +22,7 @@ import yaml
 
 from fedward.errors import FedwardError, UsageError
 from fedward.kits.kit import open_kit
+from fedward.kits.leaving_policy import agree_to_features
 from fedward.rounds.run_folder import read_json, write_bytes, write_json
 from fedward.simulation import CACHE, registered_weights, server_validation, site_data_sets
 
@@ -121,6 +122,7 @@ def fill_in(kits: Path, sites_folder: Path, hospitals: Iterable[str], network: P
             "studies": template["studies"],
         }
         _write_site(kits / name, own, environment)
+        agree_to_features(kits / name / "local" / "privacy.json")
     (network / "runs").mkdir(exist_ok=True)
     if str(network.resolve() / "runs") in (server_kit(kits) / "local" / "fedward.yml").read_text(encoding="utf-8"):
         return

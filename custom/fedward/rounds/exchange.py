@@ -154,26 +154,37 @@ def read_table(values: Any) -> FeatureTable:
 
 def check_table(table: FeatureTable, settings: ContrastSettings) -> None:
     """RefusedUpdate, with a sentence that shows no value, unless a site's features are what the settings ask for."""
-    rows, partitions, noise = table.rows, table.partitions, table.noise
+    spread = check_form(table, settings.bank_size, settings.partitions, (settings.precision,))
+    if table.noise < settings.noise:
+        raise RefusedUpdate(f"the features were given less noise than the run's {settings.noise:g}")
+    if len(table) > 1 and spread < LEAST_SPREAD:
+        raise RefusedUpdate("the features are all the same: the site's encoder has collapsed, or they are made up")
+
+
+def check_form(table: FeatureTable, most_rows: int, partitions: int, precisions: Sequence[str]) -> float:
+    """RefusedUpdate unless this is a table of features, whatever its type says; returns the variance of its rows.
+
+    At most so many rows, partitions below `partitions`, rows of one of `precisions`.
+    """
+    rows, parts, noise = table.rows, table.partitions, table.noise
     if type(rows) is not np.ndarray or rows.ndim != 2 or rows.shape[1] != WIDTH:
         raise RefusedUpdate(f"the features are no table of {WIDTH} numbers a row")
-    if rows.dtype != np.dtype(settings.precision):
-        raise RefusedUpdate(f"the features are not {settings.precision}, as the run's settings say")
-    if not 1 <= len(rows) <= settings.bank_size:
-        raise RefusedUpdate(f"{len(rows):,} features: from 1 to {settings.bank_size:,} are taken (bank_size)")
-    if type(partitions) is not np.ndarray or partitions.dtype != np.uint8 or partitions.shape != (len(rows),):
+    if rows.dtype not in [np.dtype(name) for name in precisions]:
+        raise RefusedUpdate(f"the features are not {' or '.join(precisions)}")
+    if not 1 <= len(rows) <= most_rows:
+        raise RefusedUpdate(f"{len(rows):,} features were offered: from 1 to {most_rows:,} are taken")
+    if type(parts) is not np.ndarray or parts.dtype != np.uint8 or parts.shape != (len(rows),):
         raise RefusedUpdate("the features have not one partition each, as uint8")
-    if int(partitions.max()) >= settings.partitions:
-        raise RefusedUpdate(f"a feature is of a partition beyond the run's {settings.partitions}")
+    if int(parts.max()) >= partitions:
+        raise RefusedUpdate(f"a feature is of another partition than 0 to {partitions - 1}")
     if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < np.inf:
         raise RefusedUpdate("the noise on the features is no number of at least 0")
-    if noise < settings.noise:
-        raise RefusedUpdate(f"the features were given less noise than the run's {settings.noise:g}")
-    _check_rows(rows)
+    return _spread(rows)
 
 
-def _check_rows(rows: NDArray[np.floating]) -> None:
-    mean, squares = np.zeros(rows.shape[1]), 0.0
+def _spread(rows: NDArray[np.floating]) -> float:
+    """Mean squared distance of the rows from their mean; RefusedUpdate where one is not of length 1."""
+    total, squares = np.zeros(rows.shape[1]), 0.0
     for start in range(0, len(rows), CHECKED_AT_ONCE):
         part = rows[start : start + CHECKED_AT_ONCE].astype(np.float32, copy=False)
         if not np.isfinite(part).all():
@@ -182,8 +193,6 @@ def _check_rows(rows: NDArray[np.floating]) -> None:
             lengths = np.einsum("nd,nd->n", part, part)
         if np.abs(np.sqrt(lengths) - 1).max() > UNIT[rows.dtype.name]:
             raise RefusedUpdate("the features are not all of length 1")
-        mean += part.sum(axis=0, dtype=np.float64)
+        total += part.sum(axis=0, dtype=np.float64)
         squares += float(lengths.sum(dtype=np.float64))
-    spread = squares / len(rows) - float(np.square(mean / len(rows)).sum())
-    if len(rows) > 1 and spread < LEAST_SPREAD:
-        raise RefusedUpdate("the features are all the same: the site's encoder has collapsed, or they are made up")
+    return squares / len(rows) - float(np.square(total / len(rows)).sum())

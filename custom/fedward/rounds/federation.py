@@ -177,7 +177,7 @@ class Federation:
             "answers": dict(sorted(current.answers.items())),
             "missing": current.missing(),
             "refused": current.refused,
-            "warnings": _site_warnings(current.reports),
+            "warnings": current.warnings(),
             "received": _with_iou(received),
         }
         self._choose_best(received, self.rounds_done)
@@ -288,7 +288,3 @@ class Federation:
 
 def _with_iou(evaluation: Evaluation | None) -> Record | None:
     return None if evaluation is None else {**evaluation.to_dict(), "iou": evaluation.iou}
-
-
-def _site_warnings(reports: dict[str, Report]) -> list[dict[str, str]]:
-    return [{"site": s, "message": text} for s, report in sorted(reports.items()) for text in report["warnings"]]

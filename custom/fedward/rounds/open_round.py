@@ -35,6 +35,10 @@ class OpenRound:
     def waits_for(self, site: str) -> bool:
         return site in self.asked and site not in self.answers and site not in self.failed
 
+    def warnings(self) -> list[dict[str, str]]:
+        reports = sorted(self.reports.items())
+        return [{"site": site, "message": text} for site, report in reports for text in report["warnings"]]
+
     def missing(self) -> dict[str, str]:
         """Why each site that did not answer, and was not refused, has not."""
         silent = dict.fromkeys(self.asked - self.answers.keys() - self.failed.keys(), "no answer in time")
