@@ -1,0 +1,215 @@
+"""`fedward predict` with a model of structures: from volumes to labels on their grid, by networks of known answers."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PIL import Image
+
+from fedward.cli import cli, run
+from fedward.networks.checkpoint import get_parameters, save_model
+from fedward.networks.registry import build_network
+from fedward.preprocessing.settings import PreprocessingSettings
+
+TURNED = np.linalg.qr(np.array([[0.1, -0.9, 0.2], [0.9, 0.1, -0.3], [0.2, 0.3, -0.9]]))[0]
+GREY = (0, 100, 200, 300)  # of background and structures
+SPACING = (1.4, 1.4, 8.0)
+
+
+def heart(shape=(4, 60, 56)):
+    """A structure each in a box of its own; image int16 and labels uint8."""
+    labels = np.zeros(shape, np.uint8)
+    labels[:, 20:32, 12:24], labels[1:, 20:40, 28:36], labels[:, 34:46, 14:26] = 1, 2, 3
+    return np.choose(labels, GREY).astype(np.int16), labels
+
+
+def write(path, voxels, direction=TURNED, spacing=SPACING):
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(spacing)
+    image.SetOrigin((10.5, -20.25, 33.3))
+    image.SetDirection(np.asarray(direction).ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def predict(model, source, out, *more):
+    arguments = ["--model", model, "--input", source, "--output", out, "--workers", "1", "--device", "cpu", *more]
+    return run(cli, ["predict", *map(str, arguments)])
+
+
+def about(spacing=None, **changes):
+    settings = PreprocessingSettings("none", percentiles=(0.0, 100.0), image_size=64, pixel_spacing=spacing)
+    return {"data_set": "acdc", "preprocessing": settings.to_dict(), "round": 2, **changes}
+
+
+@pytest.fixture
+def level_model(monkeypatch, tmp_path):
+    """A model file that stands for a network telling structures by their grey level in `heart`."""
+    import torch
+
+    image, _ = heart()
+    levels = [(grey - image.mean()) / image.std() for grey in GREY]
+
+    class Levels(torch.nn.Module):
+        def forward(self, image):
+            return torch.cat([-((image - level) ** 2) for level in levels], dim=1)
+
+    metadata = {"network": "unet_structures", "network_args": {"out_channels": 4}, **about()}
+    monkeypatch.setattr("fedward.networks.checkpoint.load_model", lambda path: (Levels(), metadata))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    return tmp_path / "model.safetensors"
+
+
+def parts(path):
+    image = sitk.ReadImage(str(path))
+    return image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection()
+
+
+@pytest.mark.parametrize("direction", [np.eye(3), np.diag([-1, -1, 1]), np.diag([1, -1, -1]), TURNED])
+def test_one_file_on_its_own_grid(tmp_path, level_model, capsys, direction):
+    image, labels = heart()
+    source = write(tmp_path / "in" / "scan.nii.gz", image, direction)
+    write(tmp_path / "in" / "scan_gt.nii.gz", labels, direction)
+    assert predict(level_model, source, tmp_path / "out") == 0
+    found = tmp_path / "out" / "scan_structures.nii.gz"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["overlays", found.name]
+    assert parts(found) == parts(source)  # bit by bit: tests/datasets/test_nifti_labels.py has the header's bytes
+    voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(found)))
+    assert voxels.dtype == np.uint8
+    assert np.array_equal(voxels, labels)
+    millilitres = [f"{(labels == n).sum() * np.prod(SPACING) / 1000:.1f}" for n in (1, 2, 3)]
+    assert capsys.readouterr().out.split("\n")[1].split()[2:] == [
+        word for volume in millilitres for word in (volume, "ml,", "Dice", "1.000")
+    ]
+    with Image.open(tmp_path / "out" / "overlays" / "scan.png") as picture:
+        assert picture.info["Description"] == "scan"
+        assert min(picture.size) > 200
+
+
+def test_a_folder_of_scans_with_and_without_truth(tmp_path, level_model, capsys):
+    image, labels = heart()
+    for name in ("a/a_frame01", "b/b_frame01"):
+        write(tmp_path / "in" / f"{name}.nii.gz", image)
+    write(tmp_path / "in" / "a" / "a_frame01_gt.nii.gz", labels)
+    write(tmp_path / "in" / "b" / "patient001_4d.nii.gz", np.stack([image, image]).astype(np.float32)[0])
+    write(tmp_path / "in" / "lost.nii", image, spacing=(1.0, 1.0, 1.0))
+    write(tmp_path / "in" / "old_structures.nii.gz", labels)
+    assert predict(level_model, tmp_path / "in", tmp_path / "out") == 0
+    written = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.nii.gz"))
+    names = ["a/a_frame01", "b/b_frame01", "lost"]
+    assert written == [f"{name}_structures.nii.gz" for name in names]
+    assert [p for name in names if not (p := tmp_path / "out" / "overlays" / f"{name}.png").is_file()] == []
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert "Dice" in lines["a/a_frame01"]
+    assert "ml" in lines["b/b_frame01"]
+    assert "Dice" not in lines["b/b_frame01"]
+    assert lines["lost"].split()[1:] == ["4", "–", "–", "–"]
+
+
+def test_a_real_network_from_a_file(tmp_path):
+    arguments = {"in_channels": 1, "out_channels": 4, "features": 2, "depth": 2}
+    parameters = {k: np.zeros_like(v) for k, v in get_parameters(build_network("unet_structures", arguments)).items()}
+    parameters["head.bias"][3] = 1
+    save_model(tmp_path / "m.safetensors", parameters, "unet_structures", arguments, **about(spacing=1.5))
+    source = write(tmp_path / "scan.nii.gz", heart()[0])
+    assert predict(tmp_path / "m.safetensors", source, tmp_path / "out") == 0
+    voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "scan_structures.nii.gz")))
+    assert (voxels == 3).all()
+    parameters["head.bias"][0] = np.nan
+    save_model(tmp_path / "m.safetensors", parameters, "unet_structures", arguments, **about())
+    assert predict(tmp_path / "m.safetensors", source, tmp_path / "bad") == 1
+
+
+def four_dimensions(path):
+    image = sitk.JoinSeries([sitk.GetImageFromArray(heart()[0])] * 2)
+    sitk.WriteImage(image, str(path))
+
+
+def not_finite(path):
+    voxels = heart()[0].astype(np.float32)
+    voxels[0, 0, :2] = np.nan, np.inf
+    write(path, voxels)
+
+
+def cut_short(path):
+    write(path, heart()[0])
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def one_value(path):
+    write(path, np.zeros((3, 20, 20), np.int16))
+
+
+def no_nifti(path):
+    path.write_text("x" * 500)
+
+
+def wrong_truth(path):
+    write(path, heart()[0])
+    write(path.with_name("scan_gt.nii.gz"), heart()[1] * 2)
+
+
+def truth_elsewhere(path):
+    write(path, heart()[0])
+    write(path.with_name("scan_gt.nii.gz"), heart()[1][:3])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (four_dimensions, "not 3-D: 4 axes"),
+        (not_finite, "2 of 13440 voxels are NaN or infinite"),
+        (cut_short, "truncated"),
+        (one_value, "constant image"),
+        (no_nifti, "it is no NIfTI file"),
+        (wrong_truth, "wrong labels: 4, 6"),
+        (truth_elsewhere, "wrong size"),
+    ],
+)
+@pytest.mark.parametrize("whole_folder", [True, False])
+def test_bad_scans_name_the_file_and_leave_nothing_behind(tmp_path, level_model, capsys, make, words, whole_folder):
+    (tmp_path / "in").mkdir()
+    make(tmp_path / "in" / "scan.nii.gz")
+    source = tmp_path / "in" if whole_folder else tmp_path / "in" / "scan.nii.gz"
+    assert predict(level_model, source, tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert "scan" in error
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "model.safetensors"]
+
+
+def test_bad_inputs(tmp_path, level_model, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    assert predict(level_model, tmp_path / "in", tmp_path / "out") == 1
+    assert "holds no scan" in capsys.readouterr().err
+    assert predict(level_model, tmp_path / "in" / "notes.txt", tmp_path / "out") == 1
+    assert "give a file that ends in .nii or .nii.gz" in capsys.readouterr().err
+    source = write(tmp_path / "scan.nii.gz", heart()[0])
+    assert predict(level_model, source, tmp_path / "out", "--overlays", "2") == 2
+    assert "--overlays is for X-rays" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data_set": "lgg"}, "does not say which structures"),
+        ({"preprocessing": {"colour": "red"}}, "does not say which structures"),
+        ({"data_set": "nifti_folder"}, "4 outputs but nifti_folder has 0 structures"),
+    ],
+)
+def test_models_that_do_not_say_enough(tmp_path, capsys, changes, words):
+    arguments = {"in_channels": 1, "out_channels": 4, "features": 2, "depth": 2}
+    parameters = get_parameters(build_network("unet_structures", arguments))
+    save_model(tmp_path / "m.safetensors", parameters, "unet_structures", arguments, **about(**changes))
+    source = write(tmp_path / "scan.nii.gz", heart()[0])
+    assert predict(tmp_path / "m.safetensors", source, tmp_path / "out") == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_file_is_for_volumes_alone(tmp_path, capsys):
+    arguments = {"in_channels": 3, "out_channels": 1, "features": 2, "depth": 2}
+    save_model(tmp_path / "m.safetensors", get_parameters(build_network("unet", arguments)), "unet", arguments)
+    source = write(tmp_path / "scan.nii.gz", heart()[0])
+    assert predict(tmp_path / "m.safetensors", source, tmp_path / "out") == 2
+    assert "this model of segmentation takes a folder" in capsys.readouterr().err
