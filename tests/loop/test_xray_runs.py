@@ -21,7 +21,7 @@ from fedward.training.site import Site
 FINDINGS = 14
 # Golden metrics of these phantoms in float32 on a CPU; the tolerances are for other processors and torch versions.
 LINEAR_COSTS = [0.718, 0.704, 0.690, 0.677]  # validation cost before and after each of three rounds
-PRETEXT_LOSSES = {"moco_v2": [1.58, 1.76], "frid": [1.97, 1.64]}  # training loss of hospital-01 in two rounds
+PRETEXT_LOSSES = {"moco_v2": [1.88, 1.89], "frid": [1.97, 1.64]}  # training loss of hospital-01 in two rounds
 
 
 @pytest.fixture(scope="session")

@@ -71,8 +71,7 @@ def test_a_bad_value_is_named(method, change, message):
         ("byol", {"crop_size": 32, "micro_batch": 3}, 8, 64, "does not divide"),
         ("moco_v2", {"crop_size": 32, "queue_size": 100}, 64, 64, "take 128"),
         ("moco_v2", {"crop_size": 32, "queue_size": 10}, 64, 64, "take 64"),
-        ("moco_v2", {"crop_size": 32, "queue_size": 9}, 3, 64, "two halves"),
-        ("moco_v2", {"crop_size": 32, "queue_size": 64, "micro_batch": 2}, 8, 64, "two halves"),
+        ("moco_v2", {"crop_size": 32, "queue_size": 9}, 3, 64, "raise batch_size to 4"),
     ],
 )
 def test_what_does_not_fit_the_run_is_named(method, change, batch, size, message):
@@ -82,6 +81,7 @@ def test_what_does_not_fit_the_run_is_named(method, change, batch, size, message
 
 def test_what_fits_passes():
     pretext_settings("moco_v2", crop_size=56, queue_size=1024, micro_batch=16).check(64, 64)
+    pretext_settings("moco_v2", crop_size=32, queue_size=4, micro_batch=2).check(4, 64)
     pretext_settings("frid").check(256, 256)
 
 

@@ -9,13 +9,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from fedward.errors import FedwardError
+from fedward.pretext.grouped_norm import with_grouped_norms
 from fedward.pretext.key_queue import KeyQueue
-from fedward.pretext.method import Method, Tensors, split
+from fedward.pretext.method import Method, Tensors
 from fedward.pretext.momentum import copy_into, follow, momentum_copy
 from fedward.pretext.online import CONTRASTIVE_SIZE, OnlineNetwork
 from fedward.pretext.settings import PretextSettings
 
-GROUPS = 2  # more hide a pair better and cost more: four take a fifth of the speed on a CPU, at batch 64
+KEY_GROUPS = 4  # the batch means of a query and its key then correlate by one half
 
 
 def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) -> Tensor:
@@ -28,13 +29,19 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) 
     return cross_entropy(logits, torch.zeros(len(query), dtype=torch.int64, device=query.device))
 
 
+def key_groups(images: int, micro_batch: int | None) -> int:
+    """Groups of a step's keys: four, or as many as `micro_batch` asks for, and two images or more in each."""
+    most = max(1, images // 2)  # batch normalisation needs two images
+    return min(max(KEY_GROUPS, -(-images // (micro_batch or images))), most)
+
+
 class MoCoV2(Method):
     """Queries of the first view, keys of the second from the momentum network, and the queue.
 
     On one device a query and its key would be normalised with the same images and the queue's keys with others, which
-    gives the pair away (shuffling batch normalisation, section 3.3 of the paper). So queries are normalised in G
-    groups of neighbours (two, or as many as there are micro-batches) and keys in G groups of every G-th image: of the
-    images that a query was normalised with, its key has met one in G, where the paper's eight GPUs have one in eight.
+    gives the pair away (shuffling batch normalisation, section 3.3 of the paper). So a step's keys are normalised in
+    groups of every G-th image, its queries together or in the micro-batches that the settings ask for. A batch mean
+    over N images and one over N/G of them correlate by 1 / sqrt(G), and only the pass without a graph is in parts.
     """
 
     def __init__(
@@ -46,9 +53,9 @@ class MoCoV2(Method):
         super().__init__(online, settings, autocast)
         assert settings.queue_size is not None
         self.target = momentum_copy(online)
+        self._norms = tuple(with_grouped_norms(self.target))  # in a tuple they are not registered a second time
         self.queue = KeyQueue(settings.queue_size, CONTRASTIVE_SIZE).to(next(online.parameters()).device)
         self._new_keys: Tensor | None = None  # of the step under way
-        self._group_size = 0  # images normalised together in the step under way
 
     def prepare(self, *views: Tensor) -> Tensors:
         keys = self.keys(views[1])
@@ -60,19 +67,21 @@ class MoCoV2(Method):
         """Unit keys (B, E) of a view, without a graph, from the network as its own target in evaluation mode."""
         if not self.training:
             return self.by_micro_batch(lambda part: self._embed(self.online, part), view)
-        images = len(view)
-        self._group_size = min(-(-images // GROUPS), self.settings.micro_batch or images)
-        groups = -(-images // self._group_size)
-        keys = torch.empty(images, CONTRASTIVE_SIZE, device=view.device)
-        with torch.no_grad():
-            for first in range(groups):
-                keys[first::groups] = self._embed(self.target, view[first::groups])
+        images, device = len(view), view.device
+        groups = key_groups(images, self.settings.micro_batch)
+        at_once = max(1, (self.settings.micro_batch or images) // -(-images // groups))
+        keys = torch.empty(images, CONTRASTIVE_SIZE, device=device)
+        for start in range(0, groups, at_once):
+            some = range(start, min(start + at_once, groups))
+            index = torch.cat([torch.arange(first, images, groups, device=device) for first in some])
+            for norm in self._norms:
+                norm.groups = len(some)
+            with torch.no_grad():
+                keys[index] = self._embed(self.target, view[index])
         return keys
 
     def outputs(self, *prepared: Tensor) -> Tensors:
-        view = prepared[0]
-        parts = split(view, self._group_size if self.training else len(view))
-        return (torch.cat([self._embed(self.online, part) for part in parts]),)
+        return (self._embed(self.online, prepared[0]),)
 
     def criterion(self, outputs: Tensors, prepared: Tensors) -> Tensor:
         """In training against the queue; in evaluation mode against the other images' keys of the same batch."""

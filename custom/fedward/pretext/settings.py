@@ -108,10 +108,10 @@ class PretextSettings:
             )
         if batch_size < 2:
             raise UsageError(f"pretext: a batch needs at least 2 images, not {batch_size}: raise batch_size")
-        if self.method == "moco_v2" and (self.micro_batch or batch_size) < 4:
+        if self.method == "moco_v2" and batch_size < 4:
             raise UsageError(
-                "pretext: moco_v2 normalises its keys in two halves of at least two images: raise batch_size or "
-                "micro_batch to 4 or more"
+                "pretext: moco_v2 normalises its keys in groups of at least two images, and in one group they give the "
+                "pairs away: raise batch_size to 4 or more"
             )
         if self.micro_batch is not None and batch_size % self.micro_batch:
             raise UsageError(
