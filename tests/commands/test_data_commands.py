@@ -78,14 +78,14 @@ def test_partition_refuses_broken_data_and_leaves_nothing_behind(phantoms, tmp_p
     ("arguments", "reason"),
     [
         (["check-data", "lgg", "/nowhere"], "does not exist"),
-        (["check-data", "mnist", "."], "unknown data set 'mnist': use one of chestxray14, chexpert, image_folder, lgg"),
+        (["check-data", "mnist", "."], "unknown data set 'mnist': use one of acdc, chestxray14, chexpert, "),
         (["partition", "mnist", ".", "--out", "x"], "unknown data set 'mnist'"),
         (["partition", "lgg", "."], "Missing option '--out'"),
         (["partition", "lgg", ".", "--out", "x", "--by", "dirichlet"], "alpha is None"),
         (["partition", "lgg", ".", "--out", "x", "--fold", "6"], "fold is 6"),
         (["partition", "lgg", ".", "--out", "x", "--sites", "0"], "sites is 0"),
         (["phantoms", "lgg", "x", "--size", "1"], "size is 1"),
-        (["phantoms", "acdc", "x"], "'acdc' is not"),
+        (["phantoms", "mnist", "x"], "'mnist' is not"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_writes_nothing(arguments, reason, tmp_path, monkeypatch, capsys):

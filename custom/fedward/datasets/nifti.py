@@ -145,8 +145,9 @@ def _check_content(path: Path, reader: Any) -> None:
         raise FileProblem(path, f"truncated: {missing:,} bytes of its voxels are missing", COPY_AGAIN)
     kind = FLOATS.get(int(reader.GetMetaData("datatype")))
     if kind is not None:
-        order = "<" if int.from_bytes(content[:4], "little") in HEADER_SIZES else ">"
-        _check_finite(path, np.frombuffer(content, np.dtype(kind).newbyteorder(order), voxels, start))
+        little = int.from_bytes(content[:4], "little") in HEADER_SIZES
+        stored = np.dtype(kind).newbyteorder("<" if little else ">")
+        _check_finite(path, np.frombuffer(content, stored, voxels, start))
 
 
 def _content(path: Path) -> bytes:

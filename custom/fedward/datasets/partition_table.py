@@ -41,48 +41,48 @@ def image_table(partition: dict[str, Any]) -> Any:
 
 
 def scan_table(partition: dict[str, Any]) -> Any:
-    """A rich table: one row for each hospital and for what is set apart, with a bar of its slices."""
+    """A rich table: one row for each hospital and for what is set apart, with its patients by disease.
+
+    Where no disease is known, a bar of its slices stands there instead.
+    """
     from fedward.datasets.partition_chart import title
     from fedward.datasets.scan_chart import groups_of
 
-    rows: list[tuple[Any, ...]] = [
-        (
-            name,
-            *_totals(site, "patients"),
-            _sum(site["scans"]),
-            _sum(site["slices"]),
-            _mix(groups_of(*site["groups"].values())),
-        )
-        for name, site in partition["sites"].items()
-    ]
+    held: list[tuple[Any, ...]] = []
+    for name, site in partition["sites"].items():
+        counts = (_sum(site[what]) for what in ("patients", "scans", "slices"))
+        held.append((name, *counts, site["patients"]["validation"], groups_of(*site["groups"].values())))
     for name in ("test", "server"):
         if part := partition[name]:
-            rows.append((name, part["patients"], "", "", part["scans"], part["slices"], _mix(part["groups"])))
-    columns: tuple[str, ...] = ("site", "patients", "train", "valid.", "scans", "slices", "diseases")
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return table(title(partition), columns, rows, bar="slices")
+            held.append((name, part["patients"], part["scans"], part["slices"], "", part["groups"]))
+    diseases = sorted({disease for *_, groups in held for disease in groups})
+    columns: tuple[str, ...] = ("site", "patients", "valid.", "scans", "slices")
+    rows: list[tuple[Any, ...]] = [
+        (name, patients, validation, scans, slices) for name, patients, scans, slices, validation, _ in held
+    ]
+    if not any(diseases):
+        return table(title(partition), columns, rows, bar="slices")
+    mixes = ["/".join(str(groups.get(disease, 0)) for disease in diseases) for *_, groups in held]
+    columns += ("/".join(disease or "unknown" for disease in diseases),)
+    return table(title(partition), columns, [(*row, mix) for row, mix in zip(rows, mixes, strict=True)], bar=None)
 
 
-def _mix(groups: dict[str, int]) -> str:
-    """Patients by disease, e.g. DCM 2, HCM 1; "" where none is known."""
-    return ", ".join(f"{name or 'unknown'} {count}" for name, count in sorted(groups.items())) if any(groups) else ""
-
-
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], bar: str) -> Any:
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], bar: str | None) -> Any:
     """A rich table: names to the left, numbers to the right, and a bar as long as the number in the column `bar`."""
     from rich import box
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        text = column in ("site", "institution", "diseases")
-        shown.add_column(column, justify="left" if text else "right", no_wrap=column not in ("institution", "diseases"))
-    shown.add_column("", no_wrap=True)
-    place = columns.index(bar)
-    most = max(row[place] for row in rows)
-    for row in rows:
-        shown.add_row(*(str(value) for value in row), "█" * max(1, round(10 * row[place] / most)))
+        text = column in ("site", "institution")
+        shown.add_column(column, justify="left" if text else "right", no_wrap=column != "institution")
+    bars = [""] * len(rows)
+    if bar is not None:
+        shown.add_column("", no_wrap=True)
+        numbers = [row[columns.index(bar)] for row in rows]
+        bars = ["█" * max(1, round(10 * number / max(numbers))) for number in numbers]
+    for row, drawn in zip(rows, bars, strict=True):
+        shown.add_row(*(str(value) for value in row), *([drawn] if drawn else []))
     return shown
 
 
