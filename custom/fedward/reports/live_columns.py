@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from fedward.networks.registry import CLASSIFICATION, PRETEXT, SEGMENTATION
+from fedward.evaluation import DICE
+from fedward.networks.registry import CLASSIFICATION, CONTRAST, PRETEXT, SEGMENTATION, STRUCTURES
 from fedward.reports.formats import duration
 from fedward.reports.metrics import detail, evaluation_iou, images_per_second, mean_loss, number
 from fedward.rounds.record import Record
@@ -38,9 +39,14 @@ def task_of_records(records: Sequence[Record]) -> str:
     """The task, from what its evaluations hold; segmentation where they hold nothing that tells."""
     evaluations = [record.get("received") for record in records]
     evaluations += [answer.get("start") for record in records for answer in record["answers"].values()]
-    groups = {name.partition(".")[0] for e in evaluations if e for name in e.get("details") or {}}
+    known = {name for e in evaluations if e for name in e.get("details") or {}}
+    groups = {name.partition(".")[0] for name in known}
+    if "knn.partition" in known or any("exchange" in record for record in records):
+        return CONTRAST
     if groups & {"features", "knn"}:
         return PRETEXT
+    if "dice" in groups:
+        return STRUCTURES
     return CLASSIFICATION if groups & {"auc", "positives", "negatives"} else SEGMENTATION
 
 
@@ -77,6 +83,18 @@ def _left(row: Row) -> str:
     if not row.training or not row.rounds or not seconds:
         return "–"
     return duration((row.rounds - row.record["round"]) * sum(seconds) / len(seconds))
+
+
+def _lowest_dice(row: Row) -> str:
+    details = row.received.get("details") or {}
+    known = [value for name in details if name.startswith(DICE) and (value := detail(row.received, name)) is not None]
+    return _text(min(known, default=None), "{:.3f}")
+
+
+def _banks(row: Row) -> str:
+    """Sites whose features were there in this round, of those asked; a dash in a round without an exchange."""
+    banks = (row.record.get("exchange") or {}).get("banks")
+    return "–" if banks is None else f"{len(banks)}/{len(row.record.get('asked') or banks)}"
 
 
 def _text(value: float | None, style: str) -> str:
@@ -117,6 +135,22 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _detail("rank", "features.rank", "{:.1f}"),
         _detail("k-NN AUC", "knn.auc", "{:.3f}"),
         ("images/s", _speed),
+        ("left", _left),
+    ),
+    STRUCTURES: (
+        *BEGIN,
+        _received("cost", "cost", "{:.4f}"),
+        _received("Dice", "quality", "{:.3f}"),
+        ("lowest", _lowest_dice),
+        ("left", _left),
+    ),
+    CONTRAST: (
+        *BEGIN,
+        _received("val. loss", "cost", "{:.4f}"),
+        _detail("partition", "knn.partition", "{:.3f}"),
+        _detail("rank", "features.rank", "{:.1f}"),
+        ("features of", _banks),
+        ("slices/s", _speed),
         ("left", _left),
     ),
 }
