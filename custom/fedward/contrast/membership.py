@@ -24,7 +24,7 @@ def alignment_scores(first: Tensor, second: Tensor, scan: Tensor) -> Tensor:
 
 
 def nearness_scores(features: Tensor, exchanged: Tensor, scan: Tensor) -> Tensor:
-    """Cosine of each slice's features (N, D) and the nearest exchanged ones (M, D), mean of each scan: (scans,) float64."""
+    """Mean cosine of a scan's features, of (N, D), and the nearest exchanged ones, of (M, D): (scans,) float64."""
     nearest = torch.cat([part.amax(dim=1) for part in similarities(features, exchanged)])
     return _scan_means(nearest.double(), scan)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from fedward.contrast.agreed_warnings import FEW_VALIDATION, NO_VALIDATION
 from fedward.contrast.result import write_result
 from fedward.contrast.site_slices import site_slices
 from fedward.contrast.trainer import ContrastTrainer
@@ -12,6 +11,7 @@ from fedward.datasets.layout import read_split
 from fedward.datasets.registry import scan_data_set
 from fedward.errors import DataError, UsageError
 from fedward.preprocessing.scan_cache import prepare_scans
+from fedward.pretext.agreed_warnings import FEW_VALIDATION, NO_VALIDATION
 from fedward.pretext.feature_statistics import FEWEST_IMAGES
 from fedward.pretext.result import write_local_result
 from fedward.settings import RunSettings

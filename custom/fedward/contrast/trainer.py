@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fedward.contrast.agreed_warnings import (
-    COLLAPSED,
     EMPTY_PARTITIONS,
     FEW_FEATURES,
     ONE_PATIENT,
@@ -25,6 +24,7 @@ from fedward.contrast.views import random_views
 from fedward.errors import FedwardError
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import Parameters, digest, get_parameters
+from fedward.pretext.agreed_warnings import COLLAPSED
 from fedward.pretext.feature_statistics import FeatureStatistics, collapsed, feature_statistics
 from fedward.pretext.kept_state import has_private, load_private, save_private
 from fedward.pretext.method import Method
