@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedward.evaluation import Evaluation, pool, pooled_dice
+from fedward.evaluation import Evaluation, detail_names, mean_dice, pool, pooled_dice, structure_details
 
 COUNT = st.integers(0, 10**6)
 
@@ -65,3 +65,65 @@ def test_pooling_in_two_steps_is_pooling_in_one(parts):
     costs = [e.cost for e in parts if e.cost is not None]
     if costs:
         assert min(costs) - 1e-9 <= whole.cost <= max(costs) + 1e-9
+
+
+def of_structures(images=10, cost=0.5, **counts):
+    details = structure_details(counts)
+    return Evaluation(cost, mean_dice(details), images, 1, details=details)
+
+
+def test_structures_by_hand():
+    """Dice 8/14 and 0 at one site, 4/4 and nothing at the other: together 12/18 and 0."""
+    one = of_structures(myocardium=(4, 3, 3), left_ventricle=(0, 2, 0))
+    two = of_structures(images=30, myocardium=(2, 0, 0), left_ventricle=(0, 0, 0))
+    assert one.details["dice.myocardium"] == pytest.approx(8 / 14)
+    assert one.quality == pytest.approx(4 / 14)
+    assert "dice.left_ventricle" not in two.details
+    assert two.quality == 1
+    both = pool([one, two])
+    assert both.details == {
+        "dice.left_ventricle": 0,
+        "dice.myocardium": pytest.approx(12 / 18),
+        "false_negative.left_ventricle": 0,
+        "false_negative.myocardium": 3,
+        "false_positive.left_ventricle": 2,
+        "false_positive.myocardium": 3,
+        "true_positive.left_ventricle": 0,
+        "true_positive.myocardium": 6,
+    }
+    assert both.quality == pytest.approx(6 / 18)
+    assert (both.true_positive, both.iou) == (0, None)
+
+
+def test_structures_that_nobody_has_have_no_dice():
+    both = pool([of_structures(myocardium=(0, 0, 0)), of_structures(myocardium=(0, 0, 0))])
+    assert both.quality is None
+    assert "dice.myocardium" not in both.details
+
+
+def test_a_dice_of_a_structure_follows_from_the_counts_and_not_from_the_claim():
+    """A site that says more than its counts, and one whose list of what may leave holds its Dice back."""
+    honest, details = of_structures(myocardium=(1, 1, 1)), structure_details({"myocardium": (0, 2, 2)})
+    liar = Evaluation(0.5, 1.0, 10**6, 1, details={**details, "dice.myocardium": 1.0})
+    silent = Evaluation(0.5, None, 10, 1, details=structure_details({"myocardium": (1, 0, 0)}))
+    del silent.details["dice.myocardium"]
+    assert pool([honest, liar]).quality == pytest.approx(2 / 8)
+    assert pool([honest, silent]).details["dice.myocardium"] == pytest.approx(4 / 6)
+
+
+COUNTS = st.tuples(*[st.integers(0, 10**6)] * 3)
+
+
+@given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=5))
+def test_pooling_structures_in_two_steps_is_pooling_in_one(sites):
+    parts = [of_structures(myocardium=first, left_ventricle=second) for first, second in sites]
+    whole, steps = pool(parts), pool([pool(parts[:1]), *parts[1:]])
+    assert whole.details == pytest.approx(steps.details)
+    assert whole.quality == (None if steps.quality is None else pytest.approx(steps.quality))
+    total = [sum(column) for column in zip(*(first for first, _ in sites), strict=True)]
+    assert whole.details.get("dice.myocardium") == pooled_dice(*total)
+
+
+def test_every_detail_that_a_site_may_report_is_known():
+    assert {f"{group}.right_ventricle" for group in ("dice", "true_positive", "false_negative")} <= detail_names()
+    assert "dice.tumour" not in detail_names()

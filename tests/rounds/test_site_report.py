@@ -141,3 +141,33 @@ def test_the_servers_own_measurements_take_the_place_of_the_claims():
     received, own = Evaluation(0.31, 0.61, 5, 1), Evaluation(0.32, 0.62, 5, 1)
     claim = claim_of(check_report(REPORT), received, own)
     assert (claim.start_cost, claim.start_quality, claim.cost, claim.quality) == (0.31, 0.61, 0.32, 0.62)
+
+
+def with_details(**details):
+    return with_end(details={name.replace("__", "."): value for name, value in details.items()})
+
+
+def test_details_of_structures_come_back_checked():
+    given = {"dice.myocardium": 0.5, "true_positive.myocardium": 3.0, "false_positive.myocardium": 2**53}
+    assert check_report(with_end(details=given))["end"].details == given
+    nothing = check_report(with_details(dice__myocardium=float("nan"), true_positive__myocardium=float("inf")))
+    assert nothing["end"].details == {}
+
+
+@pytest.mark.parametrize(
+    ("details", "named"),
+    [
+        ({"dice__myocardium": 1.01}, "outside 0 to 1"),
+        ({"dice__myocardium": -0.1}, "outside 0 to 1"),
+        ({"true_positive__myocardium": 0.5}, "no whole number"),
+        ({"negatives__Hernia": 1e-9}, "no whole number"),
+        ({"false_negative__left_ventricle": -1}, "outside"),
+        ({"false_negative__left_ventricle": 2**60}, "outside"),
+        ({"dice__patient_jones": 0.5}, "not known"),
+        ({"dice__myocardium": "0.5"}, "no number"),
+        ({"true_positive__myocardium": True}, "no number"),
+    ],
+)
+def test_hostile_details_are_refused(details, named):
+    with pytest.raises(RefusedUpdate, match=named):
+        check_report(with_details(**details))
