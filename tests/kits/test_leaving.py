@@ -119,6 +119,7 @@ def test_a_sentence_that_was_not_agreed_stays():
 
 def test_the_agreed_sentences_are_those_that_a_site_says():
     torch = pytest.importorskip("torch")
+    from fedward.contrast import agreed_warnings as contrast_warnings
     from fedward.pretext import agreed_warnings
     from fedward.training import classification_task, structures_task
     from fedward.training.images import Images
@@ -133,6 +134,7 @@ def test_the_agreed_sentences_are_those_that_a_site_says():
         for claims in ("training", "validation"):
             said |= set(judge(SiteImages(empty, validation), claims).warnings)
     said |= {*classification_task.WARNINGS, *structures_task.WARNINGS, *agreed_warnings.WARNINGS}
+    said |= {*contrast_warnings.WARNINGS}
     assert said == set(AGREED_WARNINGS)
     assert len(set(AGREED_WARNINGS)) == len(AGREED_WARNINGS)
     assert all(len(text) <= MAX_WARNING_LENGTH for text in AGREED_WARNINGS)
