@@ -12,10 +12,11 @@ import pytest
 from fedward.cli import COMMANDS, cli
 from fedward.job_command import training_command
 from fedward.lgg_job import JOB as LGG
+from fedward.volume_jobs import CONTRASTIVE, SEGMENTATION
 from fedward.xray_jobs import CLASSIFICATION, PRETRAINING
 
 ROOT = Path(__file__).parents[1]
-JOBS = (LGG, CLASSIFICATION, PRETRAINING)
+JOBS = (LGG, CLASSIFICATION, PRETRAINING, CONTRASTIVE, SEGMENTATION)
 FOLDERS = ("docs", "jobs", "benchmarks", "provisioning", "workspace_templates")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
 BENCHMARKS = ("lgg_table1", "cxr")
