@@ -30,9 +30,7 @@ def make_scans(depths, seed=0, patients=None, frames=None):
         scan=torch.arange(len(depths)).repeat_interleave(depth),
         position=torch.cat([torch.arange(n) for n in depths]),
         depth=depth.repeat_interleave(depth),
-        scans=tuple(
-            ScanInfo(name, ("ED", "ES")[i % 2], (8.0, 1.5, 1.5), True) for i, name in enumerate(names)
-        ),
+        scans=tuple(ScanInfo(name, ("ED", "ES")[i % 2], (8.0, 1.5, 1.5), True) for i, name in enumerate(names)),
     )
 
 

@@ -31,7 +31,9 @@ def test_the_newest_take_the_place_of_the_oldest(size, batches):
 
 def features(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return normalize(torch.randn(count, 128, generator=generator), dim=1), torch.randint(4, (count,), generator=generator)
+    return normalize(torch.randn(count, 128, generator=generator), dim=1), torch.randint(
+        4, (count,), generator=generator
+    )
 
 
 @pytest.mark.parametrize("precision", ["float16", "float32"])
@@ -52,10 +54,8 @@ def test_noise_is_put_on_each_number_and_no_seed_repeats_it():
     keys, partition = features(1)
     keys, partition = keys.expand(4000, -1), partition.expand(4000)
     torch.manual_seed(1)
-    np.random.seed(1)
     table = feature_table(keys, partition, 0.05, "float32")
     torch.manual_seed(1)
-    np.random.seed(1)
     assert not np.array_equal(table.rows, feature_table(keys, partition, 0.05, "float32").rows)
     assert table.noise == 0.05
     assert np.linalg.norm(table.rows, axis=1) == pytest.approx(1, abs=1e-5)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -61,7 +62,8 @@ class FCL:
         self.others = None
         if table is None or not len(table):
             return
-        rows, partitions = torch.from_numpy(table.rows).float(), torch.from_numpy(table.partitions).long()
+        rows = torch.from_numpy(np.array(table.rows, np.float32))  # a copy: they may be mapped from a file
+        partitions = torch.from_numpy(np.array(table.partitions, np.int64))
         if rows.shape != (len(partitions), CONTRASTIVE_SIZE) or not rows.isfinite().all():
             raise FedwardError(
                 f"the other sites' features {tuple(rows.shape)} are not {len(partitions)} finite rows of "
