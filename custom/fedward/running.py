@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,9 +62,7 @@ def run_and_report(
     """
     check_apart(folder.root, sites_folder)
     with alone_in(folder.root):
-        if folder.finished():
-            if folder.test.exists() or not (sites_folder / "test").is_dir():
-                raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+        if _is_trained(folder, sites_folder):
             return _complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
         partition = _check_ready(settings, mode, environment, sites_folder, folder, threads, device)
         fill_cache(settings, sites_folder, console)
@@ -96,8 +95,8 @@ def run_in_poc(
 
     check_apart(folder.root, sites_folder)
     with alone_in(folder.root):
-        if folder.finished():
-            raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
+        if _is_trained(folder, sites_folder):
+            return _complete(settings, "federated", sites_folder, folder, "auto")
         place = folder.root / "poc"
         leads_of = leads(place, PROJECT)
         if settings.study not in leads_of:
@@ -125,9 +124,8 @@ def run_remotely(
     `sites_folder` (from fedward partition), where given, has the test patients that the result is evaluated on here.
     """
     with alone_in(folder.root):
-        if folder.finished():
-            raise UsageError(f"the run in {folder.root} is finished: choose another --out, or remove that folder")
-        run_on_network(settings, kit, folder, tensorboard, console)
+        if not _is_trained(folder, sites_folder):
+            run_on_network(settings, kit, folder, tensorboard, console)
         if sites_folder is not None:
             write_json(folder.partition, read_partition(sites_folder))
         return _complete(settings, "federated", sites_folder, folder, "auto")
@@ -255,6 +253,16 @@ def _run_in_process(
         run_loop(settings, folder, sites, about, server, server_score(settings, server), on_record)
 
 
+def _is_trained(folder: RunFolder, sites_folder: Path | None) -> bool:
+    """Whether the run is finished but for its test patients; UsageError where nothing of it is left to do here."""
+    if not folder.finished():
+        return False
+    if folder.test.exists() or sites_folder is None or not (sites_folder / "test").is_dir():
+        report = "" if folder.report.exists() else f" but for its report, which comes with fedward report {folder.root}"
+        raise UsageError(f"the run in {folder.root} is finished{report}: choose another --out, or remove that folder")
+    return True
+
+
 def _complete(settings: RunSettings, mode: Mode, sites_folder: Path | None, folder: RunFolder, device: str) -> Path:
     """After training: the test patients, where they are here, and the report. Returns the report's path."""
     from fedward.reports.page import write_report
@@ -267,7 +275,11 @@ def _complete(settings: RunSettings, mode: Mode, sites_folder: Path | None, fold
         task.write_local_test(folder, settings, sites_folder, settings.sites, device)
     else:
         task.write_test(folder, settings, sites_folder, device)
-    return write_report(folder.root)
+    try:
+        return write_report(folder.root)
+    except KeyboardInterrupt:
+        print(f"The run is finished; it lacks its report alone: fedward report {folder.root}", file=sys.stderr)
+        raise
 
 
 def _write_local_summary(settings: RunSettings, folder: RunFolder) -> None:

@@ -83,6 +83,19 @@ def test_whole_views_are_those_of_training():
         assert torch.allclose(column.images, (view[:, 0] * STD[0] + MEAN[0]).clamp(0, 1))
 
 
+def test_each_row_says_which_image_it_shows(tmp_path, monkeypatch):
+    rows = []
+    monkeypatch.setattr(
+        "fedward.pretext.contact_sheet.draw_contact_sheet", lambda _, names, *others: rows.extend(names)
+    )
+    for patient in ("patient00001", "patient00002"):
+        place = tmp_path / "images" / patient / "study1"
+        place.mkdir(parents=True)
+        Image.new("L", (40, 40)).save(place / "view1_frontal.png")
+    assert show(tmp_path / "images", tmp_path / "sheet.png").exit_code == 0
+    assert rows == ["patient00001/\nstudy1/\nview1_frontal.png", "patient00002/\nstudy1/\nview1_frontal.png"]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

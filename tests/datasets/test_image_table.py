@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fedward.datasets.image_table import ImageTable, finding_counts
+from fedward.datasets.image_table import ImageTable, finding_counts, image_names
 from fedward.datasets.selection import SelectionSettings
 from fedward.errors import UsageError
 
@@ -66,3 +66,10 @@ def test_a_selection_is_made_of_plain_values():
     values = SelectionSettings(uncertain="ones", views="all", label_fraction=1).to_dict()
     assert values == {"uncertain": "ones", "views": "all", "label_fraction": 1.0, "draw": 1}
     assert SelectionSettings(**values) == SelectionSettings(uncertain="ones", views="all")
+
+
+def test_images_are_named_by_their_files_or_where_these_repeat_by_their_paths(tmp_path):
+    files = [tmp_path / "train" / patient / "study1" / "view1_frontal.jpg" for patient in ("p1", "p2")]
+    assert image_names(files[:1], tmp_path) == ["view1_frontal.jpg"]
+    assert image_names(files, tmp_path) == ["train/p1/study1/view1_frontal.jpg", "train/p2/study1/view1_frontal.jpg"]
+    assert image_names([tmp_path / "images" / "1.png", tmp_path / "2.png"], tmp_path) == ["1.png", "2.png"]

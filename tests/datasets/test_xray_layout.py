@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fedward.datasets import chestxray14, chexpert, image_folder
 from fedward.datasets.image_table import ImageTable
@@ -152,8 +153,14 @@ def test_a_plain_folder_keeps_its_tree(tmp_path):
     partition = describe_images("image_folder", table, plan, chosen)
     assert partition["sites"]["hospital-01"]["findings"] == {"train": {}, "validation": {}}
     assert partition["warnings"] == []
-    draw_findings(partition, tmp_path / "chart.png")
-    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    widths = []
+    for sites in (["hospital-01"], ["hospital-01", "hospital-02"]):
+        draw_findings(partition | {"sites": {s: partition["sites"][s] for s in sites}}, tmp_path / "chart.png")
+        with Image.open(tmp_path / "chart.png") as chart:
+            widths.append(chart.width)
+            ink = np.flatnonzero((np.asarray(chart.convert("L")) < 250).any(axis=0))
+            assert ink[-1] > 0.9 * chart.width  # no empty place for hospitals that are not there
+    assert widths[0] < widths[1]
 
 
 def test_the_description_counts_images_and_findings_and_names_no_patient_and_no_path(nih, tmp_path):

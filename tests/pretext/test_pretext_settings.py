@@ -90,8 +90,17 @@ def test_a_queue_holds_half_of_the_images_at_most():
     settings.check_data_size(256, 64)
     with pytest.raises(UsageError, match="take queue_size 64 or less"):
         settings.check_data_size(255, 64)
-    with pytest.raises(UsageError, match="take a batch_size of 50 or less"):
+    with pytest.raises(UsageError, match=r"take a batch_size from 4 to 50, .* a multiple of it and at most 50"):
         settings.check_data_size(100, 64)
+    small = pretext_settings("moco_v2", crop_size=32, queue_size=4)
+    small.check(4, 64)
+    small.check_data_size(8, 4)  # the fewest
+
+
+def test_a_hospital_of_a_handful_of_images_is_told_what_works_there():
+    with pytest.raises(UsageError, match=r"needs at least 8 .* no queue_size .* another method .* at a coordinator"):
+        pretext_settings("moco_v2", queue_size=4).check_data_size(7, 4)
+    pretext_settings("simclr").check_data_size(7, 4)
 
 
 @pytest.mark.parametrize("method", METHODS)

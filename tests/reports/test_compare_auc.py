@@ -215,6 +215,19 @@ def test_command_prints_and_writes(tmp_path, starts):
         assert len(np.unique(np.asarray(chart.convert("L")))) > 10
 
 
+def test_a_picture_that_compare_did_not_write_is_left_as_it_is(tmp_path, starts, capsys):
+    root, out = str(starts["moco"]), tmp_path / "table.md"
+    out.with_suffix(".png").write_bytes(b"mine")
+    assert run(cli, ["compare", root, "--out", str(out)]) == 2
+    assert "table.png exists and was not written by fedward compare" in capsys.readouterr().err
+    assert not out.exists()
+    assert out.with_suffix(".png").read_bytes() == b"mine"
+    out.with_suffix(".png").unlink()
+    assert [run(cli, ["compare", root, "--out", str(out)]) for _ in range(2)] == [0, 0]
+    assert run(cli, ["compare", root, "--out", str(tmp_path / "table.png")]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
 def test_command_refuses_other_tasks_and_options(tmp_path, starts, capsys):
     lgg, pretext = write_fake_run(tmp_path / "lgg"), write_pretext_run(tmp_path / "pre", rounds=1)
     moco = str(starts["moco"])

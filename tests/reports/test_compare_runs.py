@@ -226,3 +226,18 @@ def test_command_refuses_wrong_usage(tmp_path, capsys):
     assert "named twice" in capsys.readouterr().err
     assert run(cli, ["compare", root, str(tmp_path)]) == 1
     assert run(cli, ["compare", root, "--out", str(tmp_path)]) == 2
+
+
+def test_a_file_that_compare_did_not_write_is_left_as_it_is(tmp_path, capsys):
+    root, out = str(finished_run(tmp_path / "a", "fedavg", PATIENTS)), tmp_path / "notes.md"
+    for text in ("# My notes\n", "", "\udcff"):
+        out.write_text(text, errors="surrogateescape")
+        assert run(cli, ["compare", root, "--out", str(out)]) == 2
+        assert f"{out} exists and was not written by fedward compare" in capsys.readouterr().err
+        assert out.read_text(errors="surrogateescape") == text
+    out.unlink()
+    assert run(cli, ["compare", root, "--out", str(out)]) == 0
+    first = out.read_text()
+    other = str(finished_run(tmp_path / "b", "dcew", PATIENTS))
+    assert run(cli, ["compare", root, other, "--out", str(out)]) == 0  # its own
+    assert out.read_text() != first

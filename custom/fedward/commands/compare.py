@@ -63,6 +63,7 @@ def _segmentations(runs: "list[Run]", out: Path | None) -> None:
     from fedward.rounds.run_folder import write_bytes
 
     comparisons = [compare_runs(runs, model) for model in ("best", "last")]
+    _check_own(out)
     if out is not None:  # before printing: a path that cannot be written should not hide behind a screen of tables
         write_bytes(out, markdown(comparisons).encode())
     notes = [PUBLISHED_NOTE, *(note for c in comparisons for note in c.notes)]
@@ -76,11 +77,30 @@ def _classifications(runs: "list[Run]", reference: "Run | None", target: float |
 
     comparisons = [compare_classifications(runs, model, reference, target) for model in ("best", "last")]
     written = [out, out.with_suffix(".png")] if out else []
+    _check_own(*written)
     if written:
         write_bytes(written[0], markdown(comparisons, written[1].name).encode())
         save_chart(comparisons[0], written[1])
     tables = [table for c in comparisons for table in terminal_tables(c)]
     _show(tables, [note for c in comparisons for note in c.notes], written)
+
+
+def _check_own(out: Path | None = None, chart: Path | None = None) -> None:
+    """UsageError where a file would be replaced that is no earlier comparison. The chart goes with its tables."""
+    from fedward.errors import UsageError
+
+    if out is not None and out == chart:
+        raise UsageError(f"--out {out} is the name of the chart: give one that ends in .md")
+    foreign = None
+    if out is not None and out.exists():
+        with out.open(encoding="utf-8", errors="replace") as file:
+            foreign = None if file.readline().startswith("# Comparison of ") else out
+    elif chart is not None and chart.exists():
+        foreign = chart
+    if foreign is not None:
+        raise UsageError(
+            f"{foreign} exists and was not written by fedward compare: give another --out, or move the file"
+        )
 
 
 def _show(tables: Iterable[Any], notes: Iterable[str], written: Iterable[Path]) -> None:

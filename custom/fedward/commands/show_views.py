@@ -31,6 +31,7 @@ def command(
     import numpy as np
     import torch
 
+    from fedward.datasets.image_table import image_names
     from fedward.datasets.registry import image_data_set
     from fedward.datasets.selection import SelectionSettings
     from fedward.datasets.xray_image import read_resized
@@ -49,9 +50,11 @@ def command(
     table = image_data_set(data_set).read_table(folder, SelectionSettings())
     first = np.sort(np.unique(np.asarray(table.patients), return_index=True)[1])  # one image a patient
     generator = np.random.default_rng(derive_seed(seed, "show", "images"))
-    paths = [table.paths[i] for i in np.sort(generator.permutation(first)[:images])]
+    shown = np.sort(generator.permutation(first)[:images])
+    paths, names = [table.paths[i] for i in shown], image_names(table.paths, folder)
     pixels = torch.from_numpy(np.stack([read_resized(path, image_size) for path in paths]))[:, None]
     columns = contact_sheet(pixels, settings, torch.Generator().manual_seed(derive_seed(seed, "show", "views")))
     title = f"{method}: {data_set}, images of {image_size}, views of {crop} pixels, seed {seed}"
-    draw_contact_sheet(columns, [path.name for path in paths], title, out)
+    rows = [names[i].replace("/", "/\n") for i in shown]  # a line a folder: a row is no wider than an image
+    draw_contact_sheet(columns, rows, title, out)
     click.echo(f"{len(paths)} images, {', '.join(column.title for column in columns)}: {out}")

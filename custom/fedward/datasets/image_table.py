@@ -51,6 +51,12 @@ class ImageTable:
         return self.select(np.array([patient in wanted for patient in self.patients], bool))
 
 
+def image_names(paths: Sequence[Path], root: Path) -> list[str]:
+    """A name for each image: its file's, or where two files share one, the paths from `root` on, with slashes."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [path.relative_to(root).as_posix() for path in paths]
+
+
 def finding_counts(table: ImageTable) -> dict[str, int]:
     """Images with each finding, and `No Finding`: images whose labels are all 0, or the column of that name."""
     counts = {name: int((table.labels[:, i] == 1).sum()) for i, name in enumerate(table.findings)}

@@ -25,9 +25,11 @@ def draw_findings(partition: dict[str, Any], path: Path) -> None:
     apart = {name: partition[name] for name in ("test", "server") if partition[name]}
     findings = findings_by_number(partition)
     names = findings or [ALL]
-    rows = -(-(len(sites) + len(apart)) // COLUMNS)
-    figure = Figure(figsize=(2.0 + 2.5 * COLUMNS, 1.0 + rows * (0.7 + 0.19 * len(names))), layout="constrained")
-    panels = list(figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).flat)
+    columns = min(COLUMNS, len(sites) + len(apart))
+    rows = -(-(len(sites) + len(apart)) // columns)
+    width = 2.0 + 2.5 * columns
+    figure = Figure(figsize=(width, 1.5 + rows * (0.7 + 0.19 * len(names))), layout="constrained")
+    panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     most = max(sum(_parts(site, name)) for site in sites.values() for name in names)
     for axes, (name, site) in zip(panels, sites.items(), strict=False):
         parts = [_parts(site, finding) for finding in names]
@@ -43,9 +45,9 @@ def draw_findings(partition: dict[str, Any], path: Path) -> None:
     panels[0].invert_yaxis()  # for all, as they share it
     shown = [panels[0], *(panels[len(sites)] for _ in apart)][:2]
     handles = [handle for axes in shown for handle in axes.get_legend_handles_labels()[0]]
-    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower right", ncols=3, frameon=False, fontsize=9)
     what = "images with each finding" if findings else "images"
-    figure.suptitle(f"{title(partition)}: {what}", x=0.01, ha="left", fontsize=11)
+    figure.suptitle(partition_chart.wrapped(f"{title(partition)}: {what}", width), x=0.01, ha="left", fontsize=11)
     figure.savefig(path, dpi=110)
 
 

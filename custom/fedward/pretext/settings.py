@@ -9,6 +9,7 @@ METHODS = ("rotation", "simclr", "moco_v2", "byol", "frid")
 PRIVATE_STATES = ("reset", "keep")
 SMALLEST_CROP, LARGEST_CROP = 32, 1024  # DenseNet-121 halves an image five times
 LARGEST_QUEUE = 2**20
+LEAST_KEYED_BATCH = 4  # of moco_v2: two groups of two keys
 # What each method has of its own. A method refuses the settings that are not here, for they would change nothing.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "rotation": {},
@@ -108,10 +109,10 @@ class PretextSettings:
             )
         if batch_size < 2:
             raise UsageError(f"pretext: a batch needs at least 2 images, not {batch_size}: raise batch_size")
-        if self.method == "moco_v2" and batch_size < 4:
+        if self.method == "moco_v2" and batch_size < LEAST_KEYED_BATCH:
             raise UsageError(
                 "pretext: moco_v2 normalises its keys in groups of at least two images, and in one group they give the "
-                "pairs away: raise batch_size to 4 or more"
+                f"pairs away: raise batch_size to {LEAST_KEYED_BATCH} or more"
             )
         if self.micro_batch is not None and batch_size % self.micro_batch:
             raise UsageError(
@@ -130,11 +131,23 @@ class PretextSettings:
             raise UsageError(f"pretext: {images} training images; batch normalisation needs at least 2: add images")
         if self.queue_size is None or self.queue_size <= images // 2:
             return
-        most = images // 2 // batch_size * batch_size
+        half = images // 2
+        if half < LEAST_KEYED_BATCH:
+            raise UsageError(
+                f"pretext: moco_v2 needs at least {2 * LEAST_KEYED_BATCH} training images and the site has {images}: "
+                "no queue_size or batch_size works with so few. Take another method (simclr, byol, frid or rotation), "
+                "leave the site out, or train at a coordinator who has more images"
+            )
+        most = half // batch_size * batch_size
         raise UsageError(
             f"pretext: a queue of {self.queue_size} keys is more than half of the site's {images} training images, and "
             "old copies of an image would be its negatives: "
-            + (f"take queue_size {most} or less" if most else f"take a batch_size of {images // 2} or less")
+            + (
+                f"take queue_size {most} or less"
+                if most
+                else f"take a batch_size from {LEAST_KEYED_BATCH} to {half}, and a queue_size that is a multiple of it "
+                f"and at most {half}"
+            )
         )
 
     def to_dict(self) -> dict[str, Any]:

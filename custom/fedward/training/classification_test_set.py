@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedward.datasets.image_table import ImageTable
+from fedward.datasets.image_table import ImageTable, image_names
 from fedward.datasets.registry import image_data_set
 from fedward.networks.checkpoint import load_model
 from fedward.rounds.run_folder import RunFolder, write_bytes, write_json
@@ -55,7 +55,7 @@ def write_test(folder: RunFolder, settings: RunSettings, sites_folder: Path | No
             "evaluation": evaluation,
             **_aucs(table, intervals.mean, intervals.findings),
         }
-    _write(folder, settings, table, models, predictions)
+    _write(folder, settings, sites_folder / "test", table, models, predictions)
     draw_saliency(folder, images, table, predictions["best"], crop, device)
     return True
 
@@ -86,23 +86,28 @@ def write_local_test(
             "evaluation": {**evaluation_of(pooled, images, table.findings).to_dict(), "quality": _plain(mean.value)},
             **_aucs(table, mean, findings),
         }
-    _write(folder, settings, table, models, predictions)
+    _write(folder, settings, sites_folder / "test", table, models, predictions)
     return True
 
 
 def _write(
     folder: RunFolder,
     settings: RunSettings,
+    root: Path,
     table: ImageTable,
     models: dict[str, Any],
     predictions: dict[str, NDArray[np.float32]],
 ) -> None:
-    buffer = io.BytesIO()
-    names = np.array([path.name for path in table.paths])
-    np.savez_compressed(buffer, labels=table.labels, patients=np.array(table.patients), images=names, **predictions)
-    write_bytes(folder.root / "predictions.npz", buffer.getvalue())
+    write_predictions(folder.root / "predictions.npz", root, table, predictions)
     about = {"data_set": settings.data_set, "task": "classification", "findings": list(table.findings)}
     write_json(folder.test, {**about, "models": {name: {**m, "per_patient": {}} for name, m in models.items()}})
+
+
+def write_predictions(path: Path, root: Path, table: ImageTable, predictions: dict[str, NDArray[np.float32]]) -> None:
+    """The probabilities of each model beside labels, patients and images, which are named from `root` on."""
+    buffer, names = io.BytesIO(), np.array(image_names(table.paths, root))
+    np.savez_compressed(buffer, labels=table.labels, patients=np.array(table.patients), images=names, **predictions)
+    write_bytes(path, buffer.getvalue())
 
 
 def _aucs(table: ImageTable, mean: Interval, findings: Sequence[Interval]) -> dict[str, Any]:
