@@ -113,7 +113,7 @@ def _measured(evaluation: dict[str, Any] | None) -> Measured:
 
 
 def remarks(records: Iterable[Record], partition_warnings: Iterable[str] = ()) -> list[Remark]:
-    """Missing, refused and warned-about results, equal ones of several rounds together, worst kind first.
+    """Missing, refused and warned-about results and features, equal ones of several rounds together, worst kind first.
 
     Warnings of the partition come last and belong to no round.
     """
@@ -121,6 +121,9 @@ def remarks(records: Iterable[Record], partition_warnings: Iterable[str] = ()) -
     for record in records:
         events = [("missing", s, why) for s, why in (record.get("missing") or {}).items()]
         events += [("refused", s, why) for s, why in (record.get("refused") or {}).items()]
+        exchange = record.get("exchange") or {}
+        for kind in ("missing", "refused"):
+            events += [(kind, s, f"features: {why}") for s, why in (exchange.get(kind) or {}).items()]
         events += [("warning", w.get("site") or "", w.get("message") or "") for w in record.get("warnings") or ()]
         for kind, site, message in events:
             found.setdefault((kind, str(site), str(message)), set()).add(record["round"])

@@ -1,4 +1,4 @@
-"""Who holds how many images, for tasks on image data sets, as a `data:` address holding an SVG."""
+"""Who holds how many images, for tasks on images and scans, as a `data:` address holding an SVG."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,13 +8,13 @@ from fedward.reports.hospitals import held
 from fedward.reports.metrics import number
 
 
-def holdings(sites: Mapping[str, dict[str, Any]], test: Mapping[str, Any] | None) -> str:
-    """Patients and images by use, one bar a site, and those set apart for the test."""
+def holdings(sites: Mapping[str, dict[str, Any]], test: Mapping[str, Any] | None, unit: str = "images") -> str:
+    """Patients and images (or slices: the `unit` of partition.json) by use, one bar a site, and those set apart for the test."""
     names = sorted(sites)
     bars = len(names) + bool(test)
     with figure_of(9.6, 1.1 + 0.28 * bars, columns=2, sharey=True) as (figure, panels):
         rows = range(len(names))
-        for axes, what in zip(panels, ("patients", "images"), strict=True):
+        for axes, what in zip(panels, ("patients", unit), strict=True):
             train, validation = ([held(sites[n], what, use) or 0 for n in names] for use in ("train", "validation"))
             axes.barh(rows, train, color=BLUE, height=0.66, label="training")
             axes.barh(rows, validation, left=train, color=YELLOW, height=0.66, label="validation")

@@ -1,12 +1,12 @@
 """Probabilities that a tested classification run gave its test images: RUN/predictions.npz."""
 
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedward.errors import FedwardError
+from fedward.reports.arrays import read_arrays
 from fedward.reports.run_data import Run
 
 FILE = "predictions.npz"
@@ -39,17 +39,9 @@ def read_predictions(run: Run, model: str) -> Predictions:
         )
     path, again = where / FILE, "test the run again or leave it out"
     findings = tuple(str(name) for name in run.test.get("findings") or ())
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            absent = sorted({model, "labels", "patients", "images"} - set(file.files))
-            if absent:
-                raise FedwardError(f"{path} lacks {', '.join(absent)}: {again}")
-            scores, labels = np.asarray(file[model]), np.asarray(file["labels"])
-            names = {key: tuple(str(name) for name in file[key]) for key in ("patients", "images")}
-    except FileNotFoundError:
-        raise FedwardError(f"{path} is missing: {again}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FedwardError(f"{path} is damaged ({error}): {again}") from error
+    arrays = read_arrays(path, (model, "labels", "patients", "images"), again)
+    scores, labels = arrays[model], arrays["labels"]
+    names = {key: tuple(str(name) for name in arrays[key]) for key in ("patients", "images")}
     models = tuple(scores) if scores.ndim == 3 else (scores,)
     shape = (len(names["patients"]), len(findings))
     if not models or any(array.shape != shape for array in (labels, *models)) or len(names["images"]) != shape[0]:

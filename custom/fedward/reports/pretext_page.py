@@ -21,6 +21,7 @@ ENCODER = Section("results", "Encoder", "Encoder")
 VIEWS = Section("views", "Views", "What the network saw")
 CURVES = Section("curves", "Curves", "Curves")
 SITES = Section(HOSPITALS.id, "Sites", "Sites")
+PROBE = charts.Probe("knn.auc", "k-NN probe, AUC", 0.5)
 FEATURES_A_GROWTH = 32  # a DenseNet-121 gives so many features for each unit of its growth rate
 DEFINITIONS = {
     "loss": "of the pretext; losses of different methods do not compare",
@@ -41,6 +42,7 @@ def make_page(run: Run) -> TaskPage:
     last = curve[-1] if curve else None
     sites = run.partition.get("sites") or {}
     size = dimensions(run)
+    bounds = charts.Bounds(size**-0.5, LOWEST_SPREAD / size**0.5, LOWEST_RANK)
     encoder = (run.test or {}).get("encoder")
     encoder = encoder if isinstance(encoder, dict) else None
     name = weights_name(run)
@@ -51,13 +53,11 @@ def make_page(run: Run) -> TaskPage:
         "weights_name": name,
         "register": f"fedward register-weights {name} RUN --sites SITES",
         "last": measured(*last) if last else None,
-        "even": size**-0.5,
-        "lowest_std": LOWEST_SPREAD / size**0.5,
-        "lowest_rank": LOWEST_RANK,
+        "bounds": bounds,
         "probed": last_probe(run),
         "definitions": DEFINITIONS,
         "views": "data:image/png;base64," + b64encode(pictures.read_bytes()).decode() if pictures.is_file() else "",
-        "curves": charts.curves(run.records, run.rounds, size) if run.records else "",
+        "curves": charts.curves(run.records, run.rounds, bounds, PROBE) if run.records else "",
         "validation_images": number(last[1].get("images")) if last else None,
         "holdings": holdings(sites, None) if sites else "",
     }

@@ -58,7 +58,7 @@ class Run:
 
     @property
     def task(self) -> str:
-        """Segmentation, classification or "pretext": it follows from the network; the first where none is named."""
+        """What was trained: it follows from the network; the first where none is named."""
         return TASKS.get(str(self.training.get("network")), SEGMENTATION)
 
     @property
@@ -156,9 +156,18 @@ def _check_record(path: Path, number: int, record: Any) -> None:
         and isinstance(record.get("round"), int)
         and isinstance(record.get("answers"), dict)
         and all(isinstance(answer, dict) for answer in record["answers"].values())
+        and _is_exchange(record.get("exchange"))
     )
     if not ok:
         raise FedwardError(f"{path}, record {number} is no round record (kind, round and answers): restore the file")
+
+
+def _is_exchange(value: Any) -> bool:
+    """Whether this is what a record says of an exchange; None in a round without one."""
+    if value is None:
+        return True
+    parts = [value.get(key) for key in ("banks", "sent", "missing", "refused")] if isinstance(value, dict) else [None]
+    return all(isinstance(part, dict) for part in parts) and all(isinstance(b, dict) for b in value["banks"].values())
 
 
 def _check_test(path: Path, test: dict[str, Any]) -> None:

@@ -1,16 +1,18 @@
-"""What a task (segmentation, classification, pretext) says on a report's page."""
+"""What a task (segmentation, classification, pretext, ...) says on a report's page."""
 
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from fedward.networks.registry import CLASSIFICATION, PRETEXT, SEGMENTATION
+from fedward.networks.registry import CLASSIFICATION, CONTRAST, PRETEXT, SEGMENTATION, STRUCTURES
 from fedward.reports.run_data import Run
 
 MODULES = {
     SEGMENTATION: "fedward.reports.segmentation_page",
     CLASSIFICATION: "fedward.reports.classification_page",
     PRETEXT: "fedward.reports.pretext_page",
+    STRUCTURES: "fedward.reports.structures_page",
+    CONTRAST: "fedward.reports.contrast_page",
 }
 
 
