@@ -21,9 +21,11 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedward.flare.aggregator import CostWeightedAggregator
 from fedward.flare.controller import RoundController
+from fedward.flare.exchange_controller import ExchangeController
 from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.tasks import ERROR, REPORT, TRAIN
 from fedward.lgg_segmentation import SETTINGS
+from fedward.rounds.exchange import exchanges
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json
 from fedward.settings import RunSettings
@@ -130,7 +132,8 @@ class FakeNetwork(WFCommSpec):
         self.dead: set[str] = set()  # sites that FLARE counts as disconnected
         self.manager = FLContextManager(self.engine, "server", "job")
         self.engine.new_context = self.new_context
-        self.controller = RoundController(settings.to_dict())
+        kind = ExchangeController if exchanges(settings) else RoundController
+        self.controller = kind(settings.to_dict())
         self.controller.set_communicator(self)
 
     @contextmanager

@@ -3,11 +3,13 @@
 from typing import ClassVar
 
 from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.fuel.utils.memory_utils import cleanup_memory
 
 from fedward.flare.controller import RoundController
 from fedward.flare.tasks import BANK, FEATURES, OTHERS, REPORT
 from fedward.rounds.exchange import read_table
 from fedward.rounds.open_round import EXCHANGE, TRAINING, OpenRound
+from fedward.rounds.record import Record
 from fedward.rounds.site_report import Report
 
 
@@ -19,6 +21,13 @@ class ExchangeController(RoundController):
     """
 
     tasks: ClassVar[dict[str, str]] = {**RoundController.tasks, EXCHANGE: BANK}
+
+    def _round(self, kind: str) -> Record | None:
+        record = super()._round(kind)
+        # FLARE's messages are parts of reference cycles: without this the features of some ten rounds stay in memory
+        # until Python looks for such cycles itself.
+        cleanup_memory()
+        return record
 
     def _messages(self, current: OpenRound, targets: list[str]) -> list[tuple[FLModel, list[str]]]:
         if current.kind != TRAINING:
