@@ -9,7 +9,7 @@ from fedward.errors import FedwardError
 from fedward.reports.overlays import BRIGHTEST, enlarge, outline
 
 # Okabe and Ito's colours, which stay apart in every common form of colour blindness, the brightest first.
-COLOURS = ((86, 180, 233), (240, 228, 66), (230, 110, 20), (0, 178, 130), (204, 121, 167), (0, 114, 178))
+COLOURS = ((86, 180, 233), (240, 228, 66), (204, 121, 167), (0, 178, 130), (230, 110, 20), (0, 114, 178))
 COLUMNS = 8  # slices shown at most
 TILE = 176  # height of a slice in pixels, about
 MARGIN, SMALLEST = 0.25, 48  # around what is outlined: part of its size; pixels of the scan at least
