@@ -1,7 +1,7 @@
 """Batch normalisation of parts of a batch, each on its own, in one pass of the network.
 
 A pass for each part gives the same numbers, but a convolution prepares its weights once a pass: on a CPU four passes of
-16 views of 56 x 56 take a third longer than one of 64, this a tenth.
+16 views of 56 x 56 take a fifth to a third longer than one of 64, this about a tenth.
 """
 
 import torch
