@@ -10,17 +10,19 @@ from PIL import Image
 
 from fedward.contrast.settings import ContrastSettings
 from fedward.contrast.task import TASK
+from fedward.datasets.registry import scan_data_set
 from fedward.datasets.scan_phantoms import write_acdc
 from fedward.errors import DataError, UsageError
 from fedward.loop import run_loop
 from fedward.networks.checkpoint import read_model
 from fedward.networks.initial import initial_parameters
 from fedward.networks.starting import starting_parameters
+from fedward.preprocessing.scan_cache import prepare_scans
 from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.pretext.agreed_warnings import FEW_VALIDATION, NO_VALIDATION
 from fedward.rounds.run_folder import RunFolder, write_json
 from fedward.settings import AggregationSettings, RunSettings, TrainingSettings
-from fedward.simulation import SERVER_SITE, simulation_config
+from fedward.simulation import CACHE, SERVER_SITE, simulation_config
 from fedward.training.site import Site
 from fedward.training.task import get_task
 
@@ -41,6 +43,9 @@ def sites_folder(tmp_path_factory):
         names = [name.rsplit("/", 1)[-1] for name in map(str, names)]
         if site != "test":
             write_json(folder / "split.json", {"train": names[:train], "validation": names[train:]})
+    reader = scan_data_set("acdc")
+    scans = [scan for folder in (root / "sites").iterdir() for scan in reader.find_scans(folder)]
+    prepare_scans(reader, scans, run_settings().preprocessing, root / "sites" / CACHE, workers=1, quiet=True)
     write_json(root / "sites" / "partition.json", {"data_set": "acdc", "sites": {name: {} for name in SITES}})
     return root / "sites"
 
