@@ -120,14 +120,12 @@ def build_network(name: str, arguments: Mapping[str, int], seed: int | None = No
 
 def _build(name: str, arguments: Mapping[str, int]) -> "nn.Module":
     # each kind is imported when it is built: one kind's modules need not load for another
-    if name == "unet":
+    if name in ("unet", UNET_STRUCTURES):
         from fedward.networks.unet import UNet
 
-        return UNet(**arguments)
-    if name == UNET_STRUCTURES:
-        from fedward.networks.unet import UNet
-
-        return UNet(**arguments, instance_norm=True)
+        features, depth = arguments["features"], arguments["depth"]
+        channels = arguments["in_channels"], arguments["out_channels"]
+        return UNet(*channels, features, depth, instance_norm=name == UNET_STRUCTURES)
     if name in UNET_FAMILY:
         from fedward.networks.unet_heads import build_unet_encoder
 
