@@ -59,7 +59,7 @@ def flair_model(monkeypatch, tmp_path):
     settings = PreprocessingSettings(bias_field="none", image_size=64, percentiles=(0.0, 100.0)).to_dict()
     monkeypatch.setattr(
         "fedward.networks.checkpoint.load_model",
-        lambda path: (Threshold(), {"network": "unet", "preprocessing": settings}),
+        lambda path: (Threshold(), {"network": "unet", "network_args": {}, "preprocessing": settings}),
     )
     (tmp_path / "model.safetensors").write_bytes(b"")
     return tmp_path / "model.safetensors"
