@@ -3,11 +3,14 @@
 import pytest
 
 from fedward import job_command
-from fedward.cli import run
+from fedward.cli import cli, run
+from fedward.contrast.result import write_result
 from fedward.contrast.settings import METHODS, ContrastSettings
 from fedward.job_command import training_command
 from fedward.job_options import Job
-from fedward.rounds.run_folder import write_json
+from fedward.rounds.record import read_records
+from fedward.rounds.run_folder import RunFolder, read_json, write_json
+from fedward.settings import run_settings_from_dict
 from fedward.volume_jobs import CONTRASTIVE, SEGMENTATION
 
 TINY = ["--image-size", "32", "--features", "4", "--depth", "2", "--batch-size", "8", "--rounds", "2"]
@@ -110,6 +113,41 @@ def test_labelled_patients_and_any_scheme(settings_of):
     assert (made.training.loss, made.aggregation.scheme) == ("ce", "dcew")
     assert made.training.network_args == {"in_channels": 1, "features": 4, "depth": 2, "out_channels": 4}
     assert settings_of(SEGMENTATION).selection.labelled_patients is None
+
+
+@pytest.mark.slow
+def test_an_encoder_that_hospitals_learned_together_starts_a_segmentation(capsys, tmp_path):
+    scans, sites, common = (
+        tmp_path / "scans",
+        tmp_path / "sites",
+        ["--env", "loop", "--threads", "1", "--device", "cpu"],
+    )
+    for arguments in (
+        ["phantoms", "acdc", scans, "--patients", 7, "--slices", 5, "--size", 48],
+        ["partition", "acdc", scans, "--out", sites, "--sites", 2, "--test-patients", 2, "--validation-patients", 1],
+    ):
+        assert run(cli, [str(argument) for argument in arguments]) == 0
+    common += [*TINY, "--pixel-spacing", "3", "--sites", str(sites)]
+    pretraining, fine_tuning = tmp_path / "fcl", tmp_path / "segmentation"
+    assert run(training_command(CONTRASTIVE), [*common, "--out", str(pretraining)]) == 0, capsys.readouterr()
+    records = read_records(RunFolder(pretraining).rounds)
+    assert "exchange" not in records[0]
+    assert set(records[1]["exchange"]["banks"]) == {"hospital-01", "hospital-02"}
+    assert run(cli, ["register-weights", "fcl-v1", str(pretraining), "--sites", str(sites)]) == 0
+    assert "from     fcl, run fcl, round 2, data set acdc" in capsys.readouterr().out
+    few = ["--labelled-patients", "1", "--starting-weights", "fcl-v1"]
+    assert run(training_command(SEGMENTATION), [*common, *few, "--out", str(fine_tuning)]) == 0, capsys.readouterr()
+    folder = RunFolder(fine_tuning)
+    start = read_json(folder.run)["starting_weights"]
+    assert (start["loaded"], start["method"], start["unused"]) == (18, "fcl", [])
+    assert set(read_json(folder.test)["models"]) == {"best", "last"}
+    assert folder.report.is_file()
+    # where the images of one hospital are elsewhere, as after a run on a network
+    (sites / "hospital-02").rename(tmp_path / "elsewhere")
+    assert write_result(
+        RunFolder(pretraining), run_settings_from_dict(read_json(RunFolder(pretraining).settings)), sites
+    )
+    assert read_json(RunFolder(pretraining).test)["membership"]["alignment"]["members"] == 2 * 2
 
 
 @pytest.mark.parametrize(

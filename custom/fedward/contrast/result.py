@@ -51,8 +51,8 @@ def write_result(
     save_encoder(folder.model("last"), encoder)
     about = {"file": str(encoder.relative_to(folder.root)), "sha256": sha256_of(encoder)}
     test: dict[str, Any] = {"data_set": settings.data_set, "task": "contrast", "models": {}, "encoder": about}
-    if sites_folder is not None:
-        parts = read_parts(settings, sites_folder)
+    parts = read_parts(settings, sites_folder) if sites_folder is not None else []
+    if any(part.member for part in parts):
         network: Any = load_model(folder.model("last"))[0].to(choose_device(device_name))
         write_features(folder.root / "features.npz", settings, parts, network)
         test["membership"] = measure_membership(settings, parts, network)
@@ -65,6 +65,8 @@ def read_parts(settings: RunSettings, sites_folder: Path) -> list[Part]:
     """Training and validation slices of each hospital, and the test patients', who belong to none."""
     cache, parts = sites_folder / CACHE, []
     for number, site in enumerate(settings.sites):
+        if not (sites_folder / site).is_dir():
+            continue  # a run on a network, of hospitals whose images are elsewhere
         train, validation = site_slices(settings, sites_folder / site, cache)
         parts += [Part(number, True, train)] if train is not None else []
         parts += [Part(number, False, validation)] if validation is not None else []

@@ -262,6 +262,7 @@ class Federation:
             data_set=self.settings.data_set,
             preprocessing=self.settings.preprocessing.to_dict(),
             crop_size=self.settings.training.crop_size,
+            **({"method": self.settings.contrast.method} if self.settings.contrast else {}),
             **about,
         )
 
