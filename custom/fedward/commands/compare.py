@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the tables to this Markdown file; for classification a chart (PNG) beside it.",
+    help="Write the tables to this Markdown file, and a chart (PNG) beside it but for tumours.",
 )
 @click.option(
     "--reference",
     type=click.Path(path_type=Path),
-    help="Classification: the RUN whose method the others are compared with.  [default: the first]",
+    help="Classification, structures: the RUN whose method the others are compared with.  [default: the first]",
 )
 @click.option(
     "--target-auc",
@@ -38,23 +38,29 @@ def command(runs: tuple[Path, ...], out: Path | None, reference: Path | None, ta
     on different patients are refused, as are runs of different tasks.
     """
     from fedward.errors import UsageError
-    from fedward.networks.registry import CLASSIFICATION
+    from fedward.networks.registry import CLASSIFICATION, STRUCTURES
     from fedward.reports.methods import one_task
     from fedward.reports.run_data import load_run
 
     if len({run.resolve() for run in runs}) < len(runs):
         raise UsageError("a run folder is named twice: name each once")
     loaded = [load_run(run) for run in runs]
-    if one_task(loaded) == CLASSIFICATION:
-        places = [run.resolve() for run in runs]
-        if reference is not None and reference.resolve() not in places:
-            raise UsageError(f"--reference {reference} is none of the runs named: name it among them too")
-        chosen = loaded[places.index(reference.resolve())] if reference is not None else None
-        _classifications(loaded, chosen, target_auc, out)
+    task = one_task(loaded)
+    if target_auc is not None and task != CLASSIFICATION:
+        raise UsageError("--target-auc is for classification: leave it out for other runs")
+    if task not in (CLASSIFICATION, STRUCTURES):
+        if reference is not None:
+            raise UsageError("--reference is for classification and structures: leave it out for other runs")
+        _segmentations(loaded, out)
         return
-    if reference is not None or target_auc is not None:
-        raise UsageError("--reference and --target-auc are for classification: leave them out for other runs")
-    _segmentations(loaded, out)
+    places = [run.resolve() for run in runs]
+    if reference is not None and reference.resolve() not in places:
+        raise UsageError(f"--reference {reference} is none of the runs named: name it among them too")
+    chosen = loaded[places.index(reference.resolve())] if reference is not None else None
+    if task == CLASSIFICATION:
+        _classifications(loaded, chosen, target_auc, out)
+    else:
+        _structures(loaded, chosen, out)
 
 
 def _segmentations(runs: "list[Run]", out: Path | None) -> None:
@@ -81,6 +87,21 @@ def _classifications(runs: "list[Run]", reference: "Run | None", target: float |
     if written:
         write_bytes(written[0], markdown(comparisons, written[1].name).encode())
         save_chart(comparisons[0], written[1])
+    tables = [table for c in comparisons for table in terminal_tables(c)]
+    _show(tables, [note for c in comparisons for note in c.notes], written)
+
+
+def _structures(runs: "list[Run]", reference: "Run | None", out: Path | None) -> None:
+    from fedward.reports.compare_structures import compare_structures
+    from fedward.reports.structures_comparison_text import markdown, save_picture, terminal_tables
+    from fedward.rounds.run_folder import write_bytes
+
+    comparisons = [compare_structures(runs, model, reference) for model in ("best", "last")]
+    written = [out, out.with_suffix(".png")] if out else []
+    _check_own(*written)
+    if written:
+        write_bytes(written[0], markdown(comparisons, written[1].name).encode())
+        save_picture(comparisons[0], written[1])
     tables = [table for c in comparisons for table in terminal_tables(c)]
     _show(tables, [note for c in comparisons for note in c.notes], written)
 

@@ -42,8 +42,8 @@ def row_cells(row: AucRow) -> list[str]:
     return [
         row.title,
         str(row.runs),
-        _interval(row.mean, "{:.4f}"),
-        _interval(row.difference, "{:+.4f}"),
+        interval_text(row.mean, "{:.4f}"),
+        interval_text(row.difference, "{:+.4f}"),
         "–" if row.rounds is None else f"{row.rounds:g}",
         decimal(round(row.received)) if row.received else "–",
         decimal(round(row.sent)) if row.sent else "–",
@@ -108,7 +108,8 @@ def save_chart(comparison: AucComparison, path: Path) -> None:
         save_png(figure, path)
 
 
-def _interval(estimate: Estimate | None, style: str) -> str:
+def interval_text(estimate: Estimate | None, style: str) -> str:
+    """An estimate as "0.8123 [0.7990, 0.8241]", numbers in `style`; a dash where there is none."""
     if estimate is None:
         return "–"
     if estimate.low is None or estimate.high is None:

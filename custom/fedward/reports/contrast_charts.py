@@ -97,7 +97,9 @@ def exchange_map(records: Sequence[Record], sites: Sequence[str], rounds: int) -
                 axes.annotate(sign, (done, row), ha="center", va="center", color=ORANGE, weight="bold", size=11)
         edges = np.arange(rounds + 1) + 0.5, np.arange(len(sites) + 1) - 0.5
         look: dict[str, Any] = {"cmap": "cividis", "vmin": 0, "edgecolor": "white", "linewidth": 0.4}
-        mesh = axes.pcolormesh(*edges, np.ma.masked_invalid(grid), vmax=max(1.0, float(np.nanmax([0, *grid.flat]))), **look)
+        mesh = axes.pcolormesh(
+            *edges, np.ma.masked_invalid(grid), vmax=max(1.0, float(np.nanmax([0, *grid.flat]))), **look
+        )
         axes.set_yticks(range(len(sites)), [short(site) for site in sites])
         axes.tick_params(length=0)
         axes.invert_yaxis()

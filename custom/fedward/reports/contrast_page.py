@@ -1,13 +1,13 @@
-"""What the report of a contrastive pretraining on volumes says: its encoder, what it learnt, and what was given away."""
+"""What the report of a contrastive pretraining says: its encoder, what it learnt, and what was given away."""
 
 from base64 import b64encode
 from typing import Any
 
 from rich.filesize import decimal
 
-from fedward.contrast.agreed_warnings import COLLAPSED
 from fedward.contrast.settings import ContrastSettings
 from fedward.networks.registry import DEFAULTS, UNET_ENCODER
+from fedward.pretext.agreed_warnings import COLLAPSED
 from fedward.reports import contrast_charts as charts
 from fedward.reports.contrast_template import TEMPLATES
 from fedward.reports.exchanged import ExchangeRow, exchange_rows
@@ -107,7 +107,11 @@ def about(run: Run) -> str:
     """Method and exchange in a few words."""
     contrast = contrast_settings(run)
     how = "with exchange of features" if contrast.exchange else "without exchange"
-    return f"{METHODS[contrast.method]}, {contrast.formula}, {how}" if contrast.method == "fcl" else METHODS[contrast.method]
+    return (
+        f"{METHODS[contrast.method]}, {contrast.formula}, {how}"
+        if contrast.method == "fcl"
+        else METHODS[contrast.method]
+    )
 
 
 def dimensions(run: Run) -> int:

@@ -52,10 +52,11 @@ GIVEN = """\
 {% if contrast.exchange %}
 <p>Before each round but the first a hospital sends, beside its model updates, a table of features: {{ width }} numbers
 of each of its training slices ({{ contrast.bank_size|thousands }} slices at most) as {{ contrast.precision }}, and the
-slice's partition. {% if contrast.noise %}Noise of standard deviation {{ "%g"|format(contrast.noise) }} is on each number
-of these vectors of length 1.{% else %}No noise is on them.{% endif %} No image, no name and no order of slices goes with
-them; rows are sorted by their values. The server and all other hospitals hold what was sent.</p>
-{% else %}<p>No features were exchanged: what left a hospital were its model updates and what it reported.</p>{% endif %}
+slice's partition. {% if contrast.noise %}Noise of standard deviation {{ "%g"|format(contrast.noise) }} is on each
+number of these vectors of length 1.{% else %}No noise is on them.{% endif %} No image, no name and no order of slices
+goes with them; rows are sorted by their values. The server and all other hospitals hold what was sent.</p>
+{% else %}<p>No features were exchanged: what left a hospital were its model updates and what it reported.</p>
+{% endif %}
 <h3>Can an outsider tell whether a volume took part?</h3>
 {% if attacks %}
 <div class="wide"><table>
@@ -64,15 +65,15 @@ them; rows are sorted by their values. The server and all other hospitals hold w
 <tbody>{% for a in attacks %}<tr><td class="text">{{ a.how }}</td><td>{{ a.auc|show }}</td><td>{{ a.interval }}</td>
 <td>{{ a.members|thousands }}</td><td>{{ a.others|thousands }}</td><td class="text">{{ a.means }}</td></tr>
 {% endfor %}</tbody>
-<caption>AUC 0.5: the outsider cannot tell; 1: always. Volumes that were held back serve as those that did not take part.
-Two simple attacks: a better one may tell more, and no figure here is a guarantee.</caption>
+<caption>AUC 0.5: the outsider cannot tell; 1: always. Volumes that were held back serve as those that did not take
+part. Two simple attacks: a better one may tell more, and no figure here is a guarantee.</caption>
 </table></div>
 {% else %}<p>It was not measured: that needs the images, as in a simulation, when the run has ended.</p>{% endif %}
 {% if exchange %}
 <h3>What was exchanged</h3>
 <div class="wide"><table>
-<thead><tr><th class="left">hospital</th><th>features</th><th>offered in</th><th>sent in all</th><th>received in all</th>
-<th class="left">an earlier table stood in</th></tr></thead>
+<thead><tr><th class="left">hospital</th><th>features</th><th>offered in</th><th>sent in all</th>
+<th>received in all</th><th class="left">an earlier table stood in</th></tr></thead>
 <tbody>{% for e in exchange %}<tr><th>{{ e.site }}</th><td>{{ e.rows|thousands }}</td>
 <td>{{ e.offered }} of {{ e.asked }}</td><td>{{ e.bytes|size }}</td><td>{{ e.received|size }}</td>
 <td class="left">{% if e.stale %}in round{{ "s" if e.stale|length > 1 }} {{ e.stale|ranges }}, {{ e.oldest }} old at
@@ -94,8 +95,8 @@ HOSPITALS = """\
 <th class="group" colspan="4">received model</th><th></th>
 <th class="group" colspan="2">counted</th><th class="group" colspan="2">bytes</th><th></th></tr>
 <tr><th class="left">hospital</th><th>train</th><th>val.</th><th>parts</th><th>val. slices</th><th>loss</th>
-<th>same partition</th><th>feature std</th><th>rank</th><th>slices/s</th><th>last weight</th><th>rounds</th><th>sent</th>
-<th>received</th><th>trained</th></tr></thead>
+<th>same partition</th><th>feature std</th><th>rank</th><th>slices/s</th><th>last weight</th><th>rounds</th>
+<th>sent</th><th>received</th><th>trained</th></tr></thead>
 <tbody>{% for h in hospitals %}<tr><th>{{ h.site }}</th><td>{{ h.train|thousands }}</td>
 <td>{{ h.validation|thousands }}</td><td>{{ h.samples|thousands }}</td><td>{{ h.validation_images|thousands }}</td>
 <td>{{ h.start.cost|show }}</td><td>{{ h.start.quality|show }}</td>

@@ -9,7 +9,7 @@ from fedward.reports.metrics import number
 
 
 def holdings(sites: Mapping[str, dict[str, Any]], test: Mapping[str, Any] | None, unit: str = "images") -> str:
-    """Patients and images (or slices: the `unit` of partition.json) by use, one bar a site, and those set apart for the test."""
+    """Patients and images by use, one bar a site, and those set apart for the test; scans have slices as `unit`."""
     names = sorted(sites)
     bars = len(names) + bool(test)
     with figure_of(9.6, 1.1 + 0.28 * bars, columns=2, sharey=True) as (figure, panels):

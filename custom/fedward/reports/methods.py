@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from fedward.errors import FedwardError, UsageError
-from fedward.networks.registry import PRETEXT, SEGMENTATION
+from fedward.networks.registry import CONTRAST, PRETEXT, SEGMENTATION
 from fedward.reports.metrics import number, patient_dice
 from fedward.reports.run_data import Run
 
@@ -21,11 +21,12 @@ def one_task(runs: Sequence[Run]) -> str:
     if len(tasks) > 1:
         told = ", ".join(f"{run.folder.root} is {task}" for task, run in sorted(tasks.items()))
         raise UsageError(f"the runs are of different tasks ({told}): compare those of one task")
-    if PRETEXT in tasks:
-        raise UsageError(
-            f"{runs[0].folder.root} is a pretraining, which has no test result: train classifications from the "
-            "encoders and compare these"
-        )
+    for pretraining, what in ((PRETEXT, "classifications"), (CONTRAST, "segmentations")):
+        if pretraining in tasks:
+            raise UsageError(
+                f"{runs[0].folder.root} is a pretraining, which has no test result: train {what} from the encoders "
+                "and compare these"
+            )
     return next(iter(tasks), SEGMENTATION)
 
 

@@ -17,7 +17,8 @@ server's kit instead. Jobs then name the weights: <code>--starting-weights {{ we
 <th>images</th></tr></thead>
 <tbody><tr><td>{{ last.round }}</td><td>{{ last.cost|show }}</td><td>{{ "%.4f"|format(last.std) if last.std is not none
 else "–" }}</td><td>{{ "%.4f"|format(bounds.even) }}</td><td>{{ "%.4f"|format(bounds.lowest_std) }}</td>
-<td>{{ "%.1f"|format(last.rank) if last.rank is not none else "–" }}</td><td>{{ "%.1f"|format(bounds.lowest_rank) }}</td>
+<td>{{ "%.1f"|format(last.rank) if last.rank is not none else "–" }}</td>
+<td>{{ "%.1f"|format(bounds.lowest_rank) }}</td>
 <td>{% if probed %}{{ probed[1]|show }} ({{ probed[0] }}){% else %}–{% endif %}</td>
 <td>{{ last.images|thousands }}</td></tr></tbody>
 </table></div>

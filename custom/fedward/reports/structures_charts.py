@@ -1,7 +1,9 @@
 """Charts of a segmentation into structures: each function returns a `data:` address holding an SVG."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 from fedward.evaluation import DICE
 from fedward.reports.charts import (
@@ -20,6 +22,11 @@ from fedward.reports.charts import (
 from fedward.reports.formats import finding_name
 from fedward.reports.metrics import detail, mean_loss, number
 from fedward.rounds.record import Record, global_curve, training_records
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fedward.reports.compare_auc import Estimate
 
 COLOURS = (SKY, YELLOW, ORANGE, GREEN, PURPLE, GREY)  # of the structures, as in the pictures as far as white allows
 STYLES = ("--", ":", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
@@ -48,8 +55,10 @@ def curves(records: Sequence[Record], structures: Sequence[str], best: int | Non
         for axes in (loss_axes, cost_axes, dice_axes):
             axes.set_xlabel("rounds completed")
             axes.set_xlim(-0.03 * rounds, 1.03 * rounds)
-            axes.set_ylim(bottom=0)
             axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+        for axes in (loss_axes, cost_axes):
+            if axes.lines:  # a flat curve would else touch the top
+                axes.set_ylim(0, 1.08 * max(float(axes.dataLim.y1), 1e-6))
         dice_axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=2.2)
         return data_address(figure)
 
@@ -64,7 +73,7 @@ def structure_bars(model: Mapping[str, Any], structures: Sequence[str]) -> str:
             height, low, high = (number(mean.get(key)) for key in ("value", "low", "high"))
             if height is not None:
                 axes.bar(column, height, width=0.62, color=PALE, zorder=1)
-                axes.annotate(f"{height:.3f}", (column, height), (22, 4), textcoords="offset points", ha="left", color=GREY)
+                axes.annotate(f"{height:.3f}", (column, 0), (0, 4), textcoords="offset points", ha="center")
             if low is not None and high is not None:
                 axes.vlines(column, low, high, color=ORANGE, lw=2.2, zorder=4)
             for place, frame in enumerate(frames):
@@ -93,3 +102,25 @@ def _values(model: Mapping[str, Any], structure: str | None) -> list[tuple[str, 
         if dice is not None:
             found.append((str(scan.get("frame") or ""), dice))
     return found
+
+
+@contextmanager
+def by_method(groups: Sequence[str], methods: "Mapping[str, Sequence[Estimate | None]]") -> "Iterator[Figure]":
+    """Estimates of each method for each of the groups (rows), with their intervals. Save the figure inside."""
+    looks = product(("o", "s", "^", "D", "v", "P"), (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY))
+    with figure_of(8.0, 1.2 + (0.35 + 0.16 * len(methods)) * len(groups)) as (figure, axes):
+        for place, ((title, estimates), (marker, colour)) in enumerate(zip(methods.items(), looks, strict=False)):
+            shift = (place + 0.5) / len(methods) * 0.7 - 0.35
+            known = [(row + shift, e) for row, e in enumerate(estimates) if e is not None]
+            for row, e in known:
+                if e.low is not None and e.high is not None:
+                    axes.hlines(row, e.low, e.high, color=colour, lw=2, alpha=0.5)
+            rows, values = [row for row, _ in known], [e.value for _, e in known]
+            axes.plot(values, rows, marker, color=colour, ms=6, mec="white", mew=0.6, label=title)
+        axes.set_yticks(range(len(groups)), groups)
+        axes.set_ylim(len(groups) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("Dice on the test patients, with its 95 % interval")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        yield figure

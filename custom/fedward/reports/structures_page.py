@@ -27,7 +27,8 @@ SECTIONS = (
     SETTINGS,
 )
 DEFINITIONS = {
-    "Dice": "2 TP / (2 TP + FP + FN) of a structure's voxels in one scan; none where neither truth nor prediction has it",
+    "Dice": "2 TP / (2 TP + FP + FN) of a structure's voxels in one scan; none where neither truth nor prediction "
+    "has any",
     "mean Dice": "mean over the structures of a scan, then over a patient's scans, then over the patients",
     "pooled Dice": "of the voxels of all scans counted together; on validation images the mean over the structures "
     "chooses the best model",

@@ -1,8 +1,8 @@
 """The sections of the report of a segmentation into structures, as Jinja templates."""
 
 RESULTS = """\
-{% macro mm(e) %}{% if e.value is none %}–{% else %}{{ "%.1f"|format(e.value) }}{% if e.low is not none %}
-({{ "%.1f"|format(e.low) }} to {{ "%.1f"|format(e.high) }}){% endif %}{% endif %}{% endmacro %}
+{% macro mm(e) %}{% if e.value is none %}–{% else %}{{ "%.1f"|format(e.value) }}{% if e.low is not none
+%} ({{ "%.1f"|format(e.low) }} to {{ "%.1f"|format(e.high) }}){% endif %}{% endif %}{% endmacro %}
 {% if results %}
 <div class="wide"><table>
 <thead><tr><th class="left">model</th><th>round</th><th>mean Dice</th><th>95 % interval</th><th>pooled Dice</th>

@@ -25,10 +25,9 @@ from fedward.evaluation import DICE, Evaluation
 from fedward.networks.checkpoint import load_model
 from fedward.preprocessing.scan_cache import prepare_scans
 from fedward.rounds.run_folder import RunFolder, write_bytes, write_json
-from fedward.seeds import derive_seed
 from fedward.settings import RunSettings
 from fedward.simulation import CACHE
-from fedward.training.auc import DRAWS, SEED, interval
+from fedward.training.patient_bootstrap import mean_with_interval
 from fedward.training.scan_scores import StructureScore, average, mean_known, score_scan
 from fedward.training.scan_slices import Slices, stack_scans
 from fedward.training.structures import evaluate_slices, labels_of
@@ -182,14 +181,9 @@ def patient_interval(patients: Sequence[str], values: Sequence[float | None]) ->
     for patient, value in sorted(zip(patients, values, strict=True), key=lambda pair: pair[0]):
         if value is not None:
             by_patient.setdefault(patient, []).append(value)
-    means = np.array([fmean(own) for own in by_patient.values()])
-    about = {"patients": len(means), "scans": sum(len(own) for own in by_patient.values())}
-    if len(means) < 2:
-        return {"value": float(means[0]) if len(means) else None, "low": None, "high": None, **about}
-    generator = np.random.default_rng(derive_seed(SEED, "bootstrap"))
-    drawn = means[generator.integers(len(means), size=(DRAWS, len(means)))].mean(axis=1)
-    value, low, high = interval(float(means.mean()), drawn)
-    return {"value": value, "low": low, "high": high, **about}
+    found = mean_with_interval(np.array([fmean(own) for own in by_patient.values()]))
+    known = {key: v if np.isfinite(v) else None for key, v in zip(("value", "low", "high"), found, strict=True)}
+    return {**known, "patients": len(by_patient), "scans": sum(len(own) for own in by_patient.values())}
 
 
 def _mean_evaluation(parts: Sequence[Evaluation]) -> Evaluation:
