@@ -113,6 +113,21 @@ def test_a_job_on_x_rays_sends_nothing_that_is_removed(kit, job):
     assert (len(layers) == 2) == job.endswith("linear")
 
 
+def test_a_job_that_exchanges_features_is_told_with_what_the_site_says_to_it(kit):
+    job = ROOT / "jobs" / "cardiac_contrastive" / "fcl"
+    text = said(kit, job)
+    assert "none: the site takes no part in jobs that exchange features" in text
+    assert "at most 4,096 features of 128 numbers, float16, without noise; 1,052,672 bytes each time" in text
+    assert "This site does not take the job: the job exchanges features of single slices" in text
+    edit(kit, lambda values: filters(values)[-1]["args"].update(features={"max_rows": 4096, "min_noise": 0}))
+    text = said(kit, job)
+    assert "at most 4,096 each time, of length 1, with or without noise" in text
+    assert "does not take the job" not in text
+    plan = plain(kit, job)["job"]
+    assert plan["features"]["bytes_in_all"] == 1_052_672 * (plan["rounds"] - 1)
+    assert f"{plan['features']['bytes_in_all']:,} bytes of features at most" in text
+
+
 def test_what_would_be_removed_is_named(kit):
     def narrow(values):
         arguments = filters(values)[-1]["args"]

@@ -24,9 +24,10 @@ class ExchangeController(RoundController):
 
     def _round(self, kind: str) -> Record | None:
         record = super()._round(kind)
-        # FLARE's messages are parts of reference cycles: without this the features of some ten rounds stay in memory
-        # until Python looks for such cycles itself.
-        cleanup_memory()
+        if kind == TRAINING:
+            # FLARE's messages are parts of reference cycles: without this the features of some ten rounds stay in
+            # memory, until Python looks for such cycles itself.
+            cleanup_memory()
         return record
 
     def _messages(self, current: OpenRound, targets: list[str]) -> list[tuple[FLModel, list[str]]]:
