@@ -28,10 +28,11 @@ def fingerprint(network: str, arguments: Mapping[str, int], parameters: Mapping[
 
 
 def digest(parameters: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over every tensor's name and values: equal for equal parameters."""
+    """SHA-256 over every tensor's name, dtype, shape and values."""
     whole = hashlib.sha256()
     for key in sorted(parameters):
-        whole.update(key.encode() + np.ascontiguousarray(parameters[key]).tobytes())
+        value = np.ascontiguousarray(parameters[key])
+        whole.update(f"{key} {value.dtype} {value.shape}".encode() + value.tobytes())
     return whole.hexdigest()
 
 

@@ -4,11 +4,10 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from fedward.errors import FedwardError
-from fedward.networks.checkpoint import Parameters
+from fedward.networks.checkpoint import Parameters, digest
 from fedward.rounds.run_folder import read_json, write_bytes, write_json
 
 ENCODER = "features."
@@ -16,11 +15,7 @@ ENCODER = "features."
 
 def encoder_digest(parameters: Parameters) -> str:
     """SHA-256 over every tensor of the encoder."""
-    digest = hashlib.sha256()
-    for key in sorted(key for key in parameters if key.startswith(ENCODER)):
-        value = np.ascontiguousarray(parameters[key])
-        digest.update(f"{key} {value.dtype} {value.shape}".encode() + value.tobytes())
-    return digest.hexdigest()
+    return digest({key: value for key, value in parameters.items() if key.startswith(ENCODER)})
 
 
 class FeatureStore:
