@@ -29,8 +29,9 @@ FEATURE = "where in a volume its slice lies (never which slice, volume or patien
 PARTS = {"start": "received model", "end": "own model after training"}
 NEVER = (
     "images, masks, names of patients and of files, split.json and fedward.yml",
-    "a number about one image or patient: each number is over all of a set (which may be one patient, where a site has "
-    "one; min_patients in fedward.yml sets how many it must have to train)",
+    "a number about one image or patient, but for features where the list lets them leave: each other number is over "
+    "all of a set (which may be one patient, where a site has one; min_patients in fedward.yml sets how many it must "
+    "have to train)",
     "fields, arrays and texts that the list does not name: they are removed, and each is logged once in the site's log",
     "the optimiser's state, and layers that the received model does not have (such as a pretraining's target network "
     "and queue)",
