@@ -8,10 +8,14 @@ from fedward.pretext.online import CONTRASTIVE_SIZE, ROTATIONS, OnlineNetwork, P
 
 
 class PooledUNetEncoder(UNetEncoder):
-    """(B, in_channels, H, W) -> the mean over space of the deepest map, (B, features * 2**depth)."""
+    """(B, in_channels, H, W) -> the largest value over space of the deepest map, (B, features * 2**depth).
+
+    Not the mean: instance normalisation has given every channel of that map the same mean, so means hardly differ from
+    slice to slice (docs/decisions.md).
+    """
 
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(image)[-1].mean(dim=(2, 3))
+        return super().forward(image)[-1].amax(dim=(2, 3))
 
 
 class EncoderAlone(nn.Module):
