@@ -235,7 +235,7 @@ def test_command_refuses_other_tasks_and_options(tmp_path, starts, capsys):
         ([moco, str(lgg)], "different tasks"),
         ([str(pretext)], "is a pretraining, which has no test result"),
         ([moco, "--reference", str(starts["random-1"])], "is none of the runs named"),
-        ([str(lgg), "--target-auc", "0.5"], "are for classification"),
+        ([str(lgg), "--target-auc", "0.5"], "--target-auc is for classification"),
         ([moco, "--target-auc", "1.5"], "--target-auc"),
     ):
         assert run(cli, ["compare", *arguments]) == 2

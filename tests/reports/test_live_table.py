@@ -2,6 +2,7 @@ import io
 
 import pytest
 from fake_run import fake_records
+from fake_scan_run import SITES, contrast_records, structures_records
 from fake_xray_run import classification_records, write_pretext_run
 from rich.console import Console
 
@@ -117,3 +118,25 @@ def test_a_site_with_less_than_a_batch_takes_all_its_images_a_step():
     answers = {"a": {"samples": 10, "steps": 4, "train_seconds": 2.0}, "b": {"samples": 99, "steps": 1}}
     record = {"kind": "training", "round": 1, "answers": answers}
     assert dict(zip(names("pretext"), cells("pretext", Row([record], None, 64)), strict=True))["images/s"] == "20"
+
+
+def test_a_contrastive_pretraining_shows_its_exchange():
+    records = contrast_records(rounds=5, planned=5, exchange=True, probed=True, collapsed=False)
+    assert task_of_records(records) == "contrast"
+    assert task_of_records(contrast_records(1, 5, exchange=False, probed=True, collapsed=False)) == "contrast"
+    values = dict(zip(names("contrast"), cells("contrast", Row(records[:4], 5, 32)), strict=True))
+    assert values["partition"] == f"{records[3]['received']['details']['knn.partition']:.3f}"
+    assert (values["features of"], values["slices/s"]) == ("3/4", "128")  # one site was refused; 2 steps of 32 in 2 s
+    first = dict(zip(names("contrast"), cells("contrast", Row(records[:1], 5, 32)), strict=True))
+    assert first["features of"] == "–"
+    assert "partition" in shown(records, terminal=True)
+
+
+def test_structures_show_the_mean_and_the_lowest_dice():
+    records = structures_records(rounds=3, planned=3, level=0.8, sites=SITES[:2])
+    assert task_of_records(records) == "structures"
+    values = dict(zip(names("structures"), cells("structures", Row(records[:1], 3, 10)), strict=True))
+    details = records[0]["received"]["details"]
+    assert values["Dice"] == f"{records[0]['received']['quality']:.3f}"
+    assert values["lowest"] == f"{min(v for k, v in details.items() if k.startswith('dice.')):.3f}"
+    assert len(shown(records, terminal=False, rounds=3).splitlines()) == 4

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY)
+MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY, PALE = "#5f6b76", "#cfd8e0"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -87,7 +89,7 @@ def last_shares(record: Record, sites: Sequence[str], quality: str = "quality") 
             height=0.66,
             label="final weight",
         )
-        styles = zip(("o", "s", "^", "D", "v", "P"), (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY), strict=True)
+        styles = zip(MARKERS, COLOURS, strict=True)
         for (name, values), (marker, colour) in zip(sorted(shares.items()), styles, strict=False):
             points = [(100 * v, row) for row, s in enumerate(sites) if (v := number(values.get(s))) is not None]
             axes.plot(*zip(*points, strict=True), marker, color=colour, ms=5.5, ls="", label=share_name(name, quality))
@@ -111,6 +113,11 @@ def line(axes: "Axes", points: Sequence[tuple[int, float | None]], label: str, c
         return
     marker = "o" if len(known) < 40 else ""
     axes.plot(*zip(*known, strict=True), style, marker=marker, ms=3, lw=1.6, color=colour, label=label)
+
+
+def look(place: int) -> tuple[str, str]:
+    """Marker and colour of the n-th of several things: neighbours differ in both, and all of the first 36 in one."""
+    return MARKERS[(place + place // len(COLOURS)) % len(MARKERS)], COLOURS[place % len(COLOURS)]
 
 
 def short(site: str) -> str:

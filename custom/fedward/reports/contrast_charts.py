@@ -1,29 +1,16 @@
 """Charts of a contrastive pretraining: each function returns a `data:` address holding an SVG."""
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from fedward.reports.charts import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    YELLOW,
-    data_address,
-    figure_of,
-    short,
-)
+from fedward.reports.charts import GREY, MARKERS, ORANGE, data_address, figure_of, look, short
 from fedward.reports.exchanged import exchanges
 from fedward.reports.features import NOWHERE, Projection
 from fedward.reports.metrics import number
 from fedward.rounds.record import Record
 
-MARKERS = ("o", "s", "^", "D", "v", "P")
 LAST_COLOUR = 0.88  # of viridis: beyond, yellow is too pale on white
 MOST_NAMED = 12  # partitions that a legend names
 
@@ -54,10 +41,10 @@ def _by_partition(axes: Any, shown: Projection, partitions: int) -> None:
 
 
 def _by_hospital(axes: Any, shown: Projection) -> None:
-    looks = product(MARKERS, (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY))
     if (shown.hospital == NOWHERE).any():
         _dots(axes, shown, shown.hospital == NOWHERE, "test (at none)", GREY, "x")
-    for place, (name, (marker, colour)) in enumerate(zip(shown.hospitals, looks, strict=False)):
+    for place, name in enumerate(shown.hospitals):
+        marker, colour = look(place)
         _dots(axes, shown, shown.hospital == place, short(name), colour, marker)
     axes.set_title("By hospital")
     _legend(axes, None)
@@ -96,9 +83,9 @@ def exchange_map(records: Sequence[Record], sites: Sequence[str], rounds: int) -
                     sign += str(bank["age"]) if bank.get("age") else ""
                 axes.annotate(sign, (done, row), ha="center", va="center", color=ORANGE, weight="bold", size=11)
         edges = np.arange(rounds + 1) + 0.5, np.arange(len(sites) + 1) - 0.5
-        look: dict[str, Any] = {"cmap": "cividis", "vmin": 0, "edgecolor": "white", "linewidth": 0.4}
+        style: dict[str, Any] = {"cmap": "cividis", "vmin": 0, "edgecolor": "white", "linewidth": 0.4}
         mesh = axes.pcolormesh(
-            *edges, np.ma.masked_invalid(grid), vmax=max(1.0, float(np.nanmax([0, *grid.flat]))), **look
+            *edges, np.ma.masked_invalid(grid), vmax=max(1.0, float(np.nanmax([0, *grid.flat]))), **style
         )
         axes.set_yticks(range(len(sites)), [short(site) for site in sites])
         axes.tick_params(length=0)

@@ -76,8 +76,8 @@ part. Two simple attacks: a better one may tell more, and no figure here is a gu
 <th>received in all</th><th class="left">an earlier table stood in</th></tr></thead>
 <tbody>{% for e in exchange %}<tr><th>{{ e.site }}</th><td>{{ e.rows|thousands }}</td>
 <td>{{ e.offered }} of {{ e.asked }}</td><td>{{ e.bytes|size }}</td><td>{{ e.received|size }}</td>
-<td class="left">{% if e.stale %}in round{{ "s" if e.stale|length > 1 }} {{ e.stale|ranges }}, {{ e.oldest }} old at
-most{% else %}–{% endif %}</td></tr>{% endfor %}</tbody>
+<td class="left">{% if e.stale %}in round{{ "s" if e.stale|length > 1 }} {{ e.stale|ranges
+}}, {{ e.oldest }} round{{ "s" if e.oldest != 1 }} old at most{% else %}–{% endif %}</td></tr>{% endfor %}</tbody>
 <caption>“features”: rows of the last table. “received”: features of the other hospitals.
 A silent hospital's last table is used for {{ contrast.max_age }} round{{ "s" if contrast.max_age != 1 }} at most{% if
 not stale %}; that never happened here{% endif %}.</caption>

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fedward.evaluation import DICE
@@ -18,6 +17,7 @@ from fedward.reports.charts import (
     data_address,
     figure_of,
     line,
+    look,
 )
 from fedward.reports.formats import finding_name
 from fedward.reports.metrics import detail, mean_loss, number
@@ -44,9 +44,9 @@ def curves(records: Sequence[Record], structures: Sequence[str], best: int | Non
         cost_axes.set_title("Validation cost")
         for place, name in enumerate(structures):
             points = [(done, value) for done, e in evaluated if (value := detail(e, DICE + name)) is not None]
-            look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "ls": STYLES[place % len(STYLES)]}
+            style: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "ls": STYLES[place % len(STYLES)]}
             if points:
-                dice_axes.plot(*zip(*points, strict=True), lw=1.5, label=finding_name(name), **look)
+                dice_axes.plot(*zip(*points, strict=True), lw=1.5, label=finding_name(name), **style)
         line(dice_axes, [(done, number(e.get("quality"))) for done, e in evaluated], "mean", BLUE)
         dice_axes.set_title("Validation Dice")
         dice_axes.set_ylim(0, 1)
@@ -81,9 +81,9 @@ def structure_bars(model: Mapping[str, Any], structures: Sequence[str]) -> str:
                 at = column + (place + 0.5) / len(frames) * 0.5 - 0.25
                 width = 0.4 / len(frames)
                 spread = [at + width * (((i * 7) % 11) / 10 - 0.5) for i in range(len(dice))]
-                look = {"color": (BLUE, GREEN)[place % 2], "mec": "white", "mew": 0.4, "alpha": 0.75}
+                style: dict[str, Any] = {"color": (BLUE, GREEN)[place % 2], "mec": "white", "mew": 0.4, "alpha": 0.75}
                 label = None if column else frame or "a scan"
-                axes.plot(spread, dice, MARKERS.get(frame, "os"[place % 2]), ms=4.2, label=label, zorder=3, **look)
+                axes.plot(spread, dice, MARKERS.get(frame, "os"[place % 2]), ms=4.2, label=label, zorder=3, **style)
         axes.plot([], [], color=ORANGE, lw=2.2, label="95 % interval")
         axes.set_xticks(range(len(groups)), [name for name, *_ in groups])
         axes.set_ylim(0, 1.03)
@@ -107,9 +107,9 @@ def _values(model: Mapping[str, Any], structure: str | None) -> list[tuple[str, 
 @contextmanager
 def by_method(groups: Sequence[str], methods: "Mapping[str, Sequence[Estimate | None]]") -> "Iterator[Figure]":
     """Estimates of each method for each of the groups (rows), with their intervals. Save the figure inside."""
-    looks = product(("o", "s", "^", "D", "v", "P"), (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY))
     with figure_of(8.0, 1.2 + (0.35 + 0.16 * len(methods)) * len(groups)) as (figure, axes):
-        for place, ((title, estimates), (marker, colour)) in enumerate(zip(methods.items(), looks, strict=False)):
+        for place, (title, estimates) in enumerate(methods.items()):
+            marker, colour = look(place)
             shift = (place + 0.5) / len(methods) * 0.7 - 0.35
             known = [(row + shift, e) for row, e in enumerate(estimates) if e is not None]
             for row, e in known:
