@@ -218,7 +218,8 @@ def test_what_is_measured_depends_on_the_parameters_only(method, trainer, start,
 def test_what_cannot_be_measured_is_none(method, trainer, start, scans, of):
     assert trainer(**of(method)).evaluate(start(method)) is None
     single = trainer(validation=scans([1]), **of(method)).evaluate(start(method))
-    assert (single.cost, single.quality, single.details) == (None, None, {})
+    assert single.cost is None
+    assert set(single.details) == {"knn.partition"}  # neighbours are the slices of the training patients
 
 
 def test_a_model_is_measured_once(trainer, start, scans, monkeypatch):
@@ -278,6 +279,9 @@ def test_the_nearest_neighbour_is_sought_in_other_patients():
     assert knn_partition(features, torch.tensor([0, 1, 1, 0]), patient) == 0
     assert knn_partition(features, torch.tensor([0, 0, 1, 2]), patient) == 0.5
     assert knn_partition(features, partition, torch.zeros(4)) is None
+    bank = features[:2] + 0.01, torch.tensor([5, 5])
+    assert knn_partition(features, partition, torch.zeros(4), bank) == 0  # the bank's patients alone are others
+    assert knn_partition(features, partition, torch.zeros(4), (features, partition)) == 1
 
 
 def test_fcl_learns_positions_that_unseen_patients_share(trainer, start, scans):

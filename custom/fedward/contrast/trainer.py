@@ -195,7 +195,10 @@ class ContrastTrainer(Trainer):
         features = self._outputs(cells.slices, encoder=True)
         statistics = feature_statistics(features)
         details = {"features.std": statistics.std, "features.rank": statistics.rank}
-        quality = knn_partition(features, cells.partition, cells.patient)
+        bank = None
+        if cells is not self.train_images:  # of other patients: a hospital may have a single one to validate on
+            bank = self._outputs(self.train_images.slices, encoder=True), self.train_images.partition
+        quality = knn_partition(features, cells.partition, cells.patient, bank)
         if quality is not None:
             details["knn.partition"] = quality
         known = {name: value for name, value in details.items() if np.isfinite(value)}
