@@ -62,7 +62,7 @@ def make_page(run: Run) -> TaskPage:
     sites = run.partition.get("sites") or {}
     size = dimensions(run)
     bounds = Bounds(size**-0.5, LOWEST_SPREAD / size**0.5, LOWEST_RANK)
-    probe = Probe("knn.partition", "Same partition", 1 / contrast.partitions)
+    probe = Probe("knn.partition", "Same partition", 1 / contrast.partitions, whole=True)
     encoder = (run.test or {}).get("encoder")
     name = weights_name(run)
     pictures = run.folder.root / "views.png"

@@ -9,11 +9,15 @@ from fedward.rounds.record import Record, global_curve, training_records
 
 
 class Probe(NamedTuple):
-    """What a probe of the features is called in an evaluation's details and on a chart, and its value by chance."""
+    """What a probe of the features is called in an evaluation's details and on a chart, and its value by chance.
+
+    `whole` shows the axis from 0 to 1, so that a small change looks small.
+    """
 
     detail: str
     title: str
     chance: float
+    whole: bool = False
 
 
 class Bounds(NamedTuple):
@@ -43,6 +47,8 @@ def curves(records: Sequence[Record], rounds: int, bounds: Bounds, probe: Probe,
             _bound(rank_axes, bounds.lowest_rank)
         if _curve(probe_axes, evaluated, probe.detail, probe.title, BLUE):
             probe_axes.axhline(probe.chance, color=GREY, lw=1, label="chance")
+        if probe.whole:
+            probe_axes.set_ylim(0, 1)
         for axes in (std_axes, rank_axes):
             axes.set_ylim(bottom=0)
         for axes in (loss_axes, std_axes, rank_axes, probe_axes):
