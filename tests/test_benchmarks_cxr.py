@@ -10,13 +10,13 @@ import pytest
 from fedward.training.auc import auc_difference
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "cxr"
-sys.path.insert(0, str(FOLDER))
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
 import compare  # noqa: E402
 import figure6  # noqa: E402
 import results  # noqa: E402
+import row_runner  # noqa: E402
 import rows  # noqa: E402
-import run  # noqa: E402
 import tables  # noqa: E402
 
 SMALL = rows.PRESETS["small"]
@@ -77,7 +77,7 @@ def test_the_jobs_take_the_arguments_of_every_row(preset: rows.Preset) -> None:
     jobs = {job.name: job for job in (CLASSIFICATION, PRETRAINING)}
     parsers = {name: command_of(job, all_options, with_options) for name, job in jobs.items()}
     for row in rows.all_rows(rows.TABLES, preset, (1, 2)):
-        arguments = run.job_command(row, Path("SITES"), Path("RUN"))[2:]
+        arguments = row_runner.job_command(row, Path("SITES"), Path("RUN"))[2:]
         options = parsers[row.job].make_context("job.py", list(arguments)).params
         job = jobs[row.job]
         sites = ("coordinator",) if row.sites == "coordinator" else tuple(f"hospital-{n:02d}" for n in range(1, 11))
@@ -101,7 +101,7 @@ def test_a_row_waits_for_its_start_and_is_left_out_where_that_fails() -> None:
         done.append(row.name)
         return row is not other
 
-    failed = run.run_all([*wanted, first, other], 2, work)
+    failed = row_runner.run_all([*wanted, first, other], 2, work)
     assert done.index(first.name) < done.index(wanted[0].name)
     assert failed == [other.name, wanted[1].name]
     assert wanted[2].name in done

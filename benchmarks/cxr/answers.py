@@ -7,7 +7,8 @@ import compare
 import figure6
 import results
 import rows
-from cells import FEWEST_SEEDS, NAMES, interval, seed_results
+from cells import NAMES, interval, seed_results
+from row_cells import FEWEST_SEEDS
 
 CLEAR = "0 lies outside the interval, which covers the choice of test patients, with the mean of three seeds or more"
 TRAININGS = {"linear": "linear evaluation, IID", "fine_tune": "fine-tuning, non-IID"}

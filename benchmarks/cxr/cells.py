@@ -5,10 +5,11 @@ from typing import Any
 
 import compare
 import results
+import row_cells
 import rows
+from row_cells import FEWEST_SEEDS, number, over_seeds
 
 SEEDS = range(1, 21)  # looked for
-FEWEST_SEEDS = 3  # below that a difference is shown and not judged
 NAMES = {
     rows.RANDOM: "random",
     rows.IMAGENET: "ImageNet",
@@ -21,10 +22,6 @@ NAMES = {
     "frid-no-sr": "FRID without SR layer",
     rows.FEDERATED: "MoCo-v2, federated",
 }
-
-
-def table(head: Any, lines: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in [list(head), ["---"] * len(head), *lines])
 
 
 def seed_results(
@@ -51,13 +48,6 @@ def finding_auc(group: list[dict[str, Any]], finding: str) -> str:
     return number(statistics.fmean(values)) if values else ""
 
 
-def over_seeds(values: list[float]) -> str:
-    if not values:
-        return ""
-    spread = f" ({number(min(values))} to {number(max(values))})" if len(values) > 1 else ""
-    return f"{number(statistics.fmean(values))}{spread}"
-
-
 def positives(group: dict[str, list[dict[str, Any]]], finding: str) -> str:
     for runs in group.values():
         for result in runs:
@@ -72,12 +62,5 @@ def difference(found: list[dict[str, Any]], training: str, fraction: float, firs
 
 def interval(mean: dict[str, float | None], seeds: int) -> str:
     """Value and interval with signs; bold where the interval leaves out 0 and there are seeds enough to say so."""
-    if mean["value"] is None or mean["low"] is None or mean["high"] is None:
-        return ""
-    text = f"{mean['value']:+.3f} [{mean['low']:+.3f}, {mean['high']:+.3f}]"
-    away = mean["low"] > 0 or mean["high"] < 0
-    return f"**{text}**" if away and seeds >= FEWEST_SEEDS else text
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    text = row_cells.interval(mean)
+    return f"**{text}**" if text and seeds >= FEWEST_SEEDS and row_cells.away_from_0(mean) else text

@@ -5,7 +5,8 @@ from typing import Any
 
 import results
 import rows
-from cells import NAMES, SEEDS, table
+from cells import NAMES, SEEDS
+from row_cells import table
 
 GIVEN = (0.55, 0.6, 0.65, 0.7)
 # Okabe and Ito's colours, told apart by all eyes; fixed to a start

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import rows
+from row_runner import Row, command_of
 
 from fedward.rounds.record import Record, global_curve, read_records, training_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -23,14 +24,7 @@ def read_result(row_name: str, preset: rows.Preset) -> dict[str, Any] | None:
     return result
 
 
-def command_of(row: rows.Row) -> str:
-    """What trains this row, once `fedward partition` has made SITES and its start is registered."""
-    start = "" if row.start == rows.RANDOM else f" --starting-weights {row.start}"
-    arguments = f"{' '.join(row.arguments)}{start} --env loop --threads 1 --seed {row.seed}"
-    return f"python jobs/{row.job}/job.py {arguments} --sites {row.sites} --out RUN"
-
-
-def write_result(row: rows.Row, preset: rows.Preset, folder: RunFolder) -> None:
+def write_result(row: Row, preset: rows.Preset, folder: RunFolder) -> None:
     """Write the result of a finished run."""
     run = read_json(folder.run)
     result = {

@@ -6,7 +6,9 @@ images and rounds; `paper` is theirs, the others are what a small machine can do
 
 from dataclasses import dataclass, field, replace
 
-RANDOM, IMAGENET = "random", "imagenet"
+from row_runner import RANDOM, Row, words
+
+IMAGENET = "imagenet"
 METHODS = ("rotation", "simclr", "moco_v2", "byol", "frid")
 FEDERATED = "moco_v2-federated"
 # FRID is BYOL with two parts, each of which can be left out; without both it is BYOL.
@@ -41,10 +43,6 @@ class Preset:
     federated: tuple[str, ...] = ()
     fractions: tuple[float, ...] = FRACTIONS
     probe: bool = True
-
-
-def words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
 
 
 FOLD = words("--fold 1 --folds 5")
@@ -102,22 +100,6 @@ PHANTOMS = replace(
     fine_tune=words("--rounds 1"),
     fractions=(1.0, 0.5),
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One training.
-
-    sites  folder below WORK that `fedward partition` makes (`partitions`)
-    start  the random start, `imagenet`, or the pretraining whose encoder it begins with
-    """
-
-    name: str
-    job: str
-    sites: str
-    start: str
-    arguments: tuple[str, ...]
-    seed: int = 1
 
 
 def partitions(preset: Preset) -> dict[str, tuple[str, ...]]:

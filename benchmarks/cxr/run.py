@@ -10,25 +10,20 @@ finished row writes one JSON file into benchmarks/results/cxr/PRESET, and the ta
 """
 
 import os
-import subprocess
 import sys
-import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what several benchmarks share
+
 import compare
 import results
 import rows
 import tables
+from row_runner import RANDOM, Row, fedward, make_partition, run_all, train_row
 
-from fedward.rounds.run_folder import RunFolder
-
-JOBS = Path(__file__).resolve().parents[2] / "jobs"
 FOLDER = click.Path(path_type=Path, file_okay=False)
-REGISTERING = threading.Lock()  # the register of a SITES folder is one file
 
 
 @click.command(help=__doc__)
@@ -88,78 +83,11 @@ def make_phantoms(work: Path) -> Path:
     return data
 
 
-def make_partition(name: str, arguments: tuple[str, ...], data: Path, work: Path) -> None:
-    if not (work / name).exists():
-        filled = [argument.format(data=data, work=work) for argument in arguments]
-        fedward("partition", *filled, "--out", str(work / name))
-
-
-def fedward(*arguments: str) -> None:
-    """Call the command line of the installed package; its error ends the benchmark."""
-    subprocess.run([sys.executable, "-m", "fedward", *arguments], check=True)
-
-
-def run_all(wanted: list[rows.Row], parallel: int, work_on: Callable[[rows.Row], bool]) -> list[str]:
-    """Run rows in their order, each once its start is there; the names of those that failed or lack their start."""
-    waiting, missing = list(wanted), {row.name for row in wanted}
-    running: dict[Future[bool], rows.Row] = {}
-    failed: list[str] = []
-    with ThreadPoolExecutor(parallel) as pool:
-        while waiting or running:
-            for row in [row for row in waiting if f"pretraining-{row.start}" not in missing]:
-                if len(running) < parallel:
-                    waiting.remove(row)
-                    running[pool.submit(work_on, row)] = row
-            if not running:
-                return [*failed, *(row.name for row in waiting)]
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                row = running.pop(future)
-                if future.result():
-                    missing.remove(row.name)
-                else:
-                    failed.append(row.name)
-    return failed
-
-
-def run_row(row: rows.Row, preset: rows.Preset, work: Path, imagenet: Path | None) -> bool:
+def run_row(row: Row, preset: rows.Preset, work: Path, imagenet: Path | None) -> bool:
     """Train one row unless it is finished, and write its result file. True where the row is finished."""
-    run, sites = RunFolder(work / row.name), work / row.sites
-    tested = run.test.exists() or row.job == "cxr_pretraining"
-    if not (run.finished() and tested):
-        say(f"begins  {row.name}")
-        with (work / f"{row.name}.log").open("ab") as log:
-            if row.start != rows.RANDOM and not register(row.start, sites, work, imagenet, log):
-                return False
-            if subprocess.run(job_command(row, sites, run.root), stdout=log, stderr=subprocess.STDOUT).returncode:
-                say(f"FAILED  {row.name}")
-                return False
-    results.write_result(row, preset, run)
-    say(f"done    {row.name}")
-    return True
-
-
-def job_command(row: rows.Row, sites: Path, out: Path) -> list[str]:
-    command = [sys.executable, str(JOBS / row.job / "job.py"), *row.arguments, "--starting-weights", row.start]
-    return [
-        *command,
-        *rows.words(f"--env loop --threads 1 --seed {row.seed}"),
-        "--sites",
-        str(sites),
-        "--out",
-        str(out),
-    ]
-
-
-def register(start: str, sites: Path, work: Path, imagenet: Path | None, log: object) -> bool:
-    """Make an encoder known to the sites under the name of the start."""
-    source = imagenet if start == rows.IMAGENET else work / f"pretraining-{start}"
-    command = [sys.executable, "-m", "fedward", "register-weights", start, str(source), "--sites", str(sites)]
-    with REGISTERING:
-        return not subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode  # type: ignore[call-overload]
-
-
-def say(text: str) -> None:
-    click.echo(f"{datetime.now(UTC):%H:%M:%S} {text}")
+    starts = {RANDOM: None, rows.IMAGENET: imagenet}
+    start = starts.get(row.start, work / f"pretraining-{row.start}")
+    return train_row(row, work, start, lambda run: results.write_result(row, preset, run))
 
 
 if __name__ == "__main__":

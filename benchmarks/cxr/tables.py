@@ -7,7 +7,8 @@ import figure6
 import results
 import rows
 from answers import answers
-from cells import NAMES, aucs, difference, finding_auc, interval, mean_auc, number, positives, seed_results, table
+from cells import NAMES, aucs, difference, finding_auc, interval, mean_auc, positives, seed_results
+from row_cells import number, table
 
 from fedward.datasets.chestxray14 import FINDINGS
 from fedward.rounds.run_folder import write_bytes
