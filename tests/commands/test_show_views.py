@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fedward.cli import cli
+from fedward.datasets.scan_phantoms import write_acdc
 from fedward.errors import FedwardError, UsageError
 from fedward.pretext.augmentation import MEAN, STD, two_views
 from fedward.pretext.contact_sheet import contact_sheet
@@ -26,9 +27,22 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
+@pytest.fixture(scope="module")
+def hearts(tmp_path_factory):
+    """Three patients of ACDC, two scans of five slices each."""
+    folder = tmp_path_factory.mktemp("hearts") / "training"
+    write_acdc(folder, patients=3, size=40, slices=5, institutions=1, workers=1, quiet=True)
+    return folder
+
+
 def show(folder, out, *more):
     sizes = ["--image-size", "40", "--crop", "32"]
     return CliRunner().invoke(cli, ["show-views", "image_folder", str(folder), "--out", str(out), *sizes, *more])
+
+
+def show_scans(folder, out, *more):
+    sizes = ["--image-size", "32", "--pixel-spacing", "2.5"]
+    return CliRunner().invoke(cli, ["show-views", "acdc", str(folder), "--out", str(out), *sizes, *more])
 
 
 def test_it_draws_a_picture_and_says_what_is_on_it(folder, tmp_path):
@@ -125,3 +139,70 @@ def test_a_folder_without_images_and_a_set_of_volumes_are_refused(tmp_path):
     result = CliRunner().invoke(cli, volumes)
     assert isinstance(result.exception, UsageError)
     assert "volumes" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("more", "columns"),
+    [
+        ([], ["random crop", "rotation", "gamma", "first view", "second view"]),
+        (["--method", "rotation", "--bend", "0"], ["random crop", "rotation", "whole view"]),
+        (
+            ["--method", "simclr", "--rotation", "0", "--min-crop", "0.9"],
+            ["random crop", "gamma", "first view", "second view"],
+        ),
+    ],
+)
+def test_scans_show_their_partitions_and_the_views_of_training(hearts, tmp_path, monkeypatch, more, columns):
+    drawn = []
+    monkeypatch.setattr("fedward.pretext.contact_sheet.draw_contact_sheet", lambda *given: drawn.extend(given))
+    result = show_scans(hearts, tmp_path / "sheet.png", "--images", "2", "--partitions", "3", *more)
+    assert result.exit_code == 0, result.exception
+    sheet, rows, title, *_ = drawn
+    assert [column.title for column in sheet] == [f"partition {n} of 3" for n in (1, 2, 3)] + columns
+    for column, numbers in zip(sheet, ((1, 2), (3, 4), (5,)), strict=False):
+        assert column.captions[0] in [f"slice {number} of 5" for number in numbers]
+    assert all(column.images.shape == (2, 32, 32) for column in sheet)
+    assert all(row.startswith("patient") and row.endswith("\nED") for row in rows)
+    assert len(set(rows)) == 2
+    assert "32 pixels of 2.5 mm" in title
+    assert result.output.startswith("2 scans, partition 1 of 3")
+    if "--min-crop" in more:
+        assert all(float(caption.split()[0]) >= 90 for caption in sheet[3].captions)
+
+
+@pytest.mark.parametrize(
+    ("data_set", "more", "message"),
+    [
+        ("acdc", ["--crop", "32"], "--crop is not for scans"),
+        ("acdc", ["--method", "frid"], "--method frid is not for scans: acdc takes fcl, rotation, simclr"),
+        ("acdc", ["--min-crop", "0"], "min_crop must be a number above 0"),
+        ("acdc", ["--partitions", "1"], "take partitions 2 or more"),
+        ("acdc", ["--pixel-spacing", "0"], "pixel_spacing 0.0 must be"),
+        ("image_folder", ["--min-crop", "0.5"], "--min-crop is not for X-rays"),
+        ("image_folder", ["--method", "fcl"], "--method fcl is not for X-rays"),
+    ],
+)
+def test_options_of_the_other_kind_of_images_are_refused(hearts, folder, tmp_path, data_set, more, message):
+    images = hearts if data_set == "acdc" else folder
+    arguments = ["show-views", data_set, str(images), "--out", str(tmp_path / "sheet.png"), *more]
+    result = CliRunner().invoke(cli, arguments)
+    assert isinstance(result.exception, UsageError)
+    assert message in str(result.exception)
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_only_a_picture_of_its_own_is_replaced_and_the_seed_decides(hearts, tmp_path):
+    own, foreign = tmp_path / "own.png", tmp_path / "foreign.png"
+    Image.new("L", (40, 40)).save(foreign)
+    before = foreign.read_bytes()
+    result = show_scans(hearts, foreign, "--images", "1")
+    assert isinstance(result.exception, UsageError)
+    assert "was not written by fedward show-views" in str(result.exception)
+    assert foreign.read_bytes() == before
+    written = []
+    for seed in ("1", "1", "2"):
+        assert show_scans(hearts, own, "--images", "1", "--seed", seed).exit_code == 0
+        written.append(own.read_bytes())
+    assert written[0] == written[1] != written[2]
+    with Image.open(own) as picture:
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 100

@@ -67,8 +67,10 @@ def unchanged(count: int) -> Draw:
     return Draw(box, zeros, torch.zeros(count, dtype=torch.bool), ones, ones, zeros, zeros)
 
 
-def draw_contact_sheet(columns: list[Column], rows: list[str], title: str, path: Path) -> None:
-    """Write the columns as PNG, atomically; `rows` names the images."""
+def draw_contact_sheet(
+    columns: list[Column], rows: list[str], title: str, path: Path, made_by: str = "fedward"
+) -> None:
+    """Write the columns as PNG, atomically; `rows` names the images, `made_by` stands in the file as its software."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(TILE * len(columns) + 0.3, (TILE + 0.25) * len(rows) + 0.6), layout="constrained")
@@ -84,6 +86,6 @@ def draw_contact_sheet(columns: list[Column], rows: list[str], title: str, path:
     for name, place in zip(rows, axes[:, 0], strict=True):
         place.set_ylabel(name, fontsize=6)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": made_by})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())
