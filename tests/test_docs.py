@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 JOBS = (LGG, CLASSIFICATION, PRETRAINING, CONTRASTIVE, SEGMENTATION)
 FOLDERS = ("docs", "jobs", "benchmarks", "provisioning", "workspace_templates")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
-BENCHMARKS = ("lgg_table1", "cxr")
+BENCHMARKS = ("lgg_table1", "cxr", "fcl_table", "fcl_privacy")
 FLARE_OPTIONS = {"--export", "--export-dir"}  # taken by FLARE itself, see job_command
 OTHER_PROGRAMS = (
     *("nvflare ", "git ", "pip ", "source ", "cd ", "make ", "import ", "rounds ", "weights "),

@@ -6,7 +6,7 @@ Run folders are kept under WORK; a finished row is skipped, an interrupted one g
 finished row writes one JSON file into benchmarks/results/fcl_table/PRESET, and the tables there are written again.
 
 --preset small: 64 x 64 pixels and 8 filters, for two cores. paper: 352 x 352, 48 filters, the original layout of ACDC.
---phantoms: the commands of the paper's preset at full size, but one epoch and one round, on phantoms.
+--phantoms: the commands of the paper's preset at full size, but a step or two of each, on phantoms.
 """
 
 import os
@@ -30,7 +30,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--data", type=FOLDER, help="Folder of the data sets. [default: FEDWARD_DATA]")
 @click.option("--work", type=FOLDER, required=True, help="Folder for the partition and runs.")
 @click.option("--preset", type=click.Choice(list(fcl_rows.PRESETS)), default="small", show_default=True)
-@click.option("--phantoms", is_flag=True, help="One epoch and one round of --preset paper on phantoms.")
+@click.option("--phantoms", is_flag=True, help="A step or two of --preset paper on phantoms.")
 @click.option("--patients", help="Columns, such as 1,2. [default: all of the preset]")
 @click.option("--seeds", default="1,2,3", show_default=True)
 @click.option("--parallel", default=os.cpu_count() or 1, show_default="cores", help="Rows at once, one thread each.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import fcl_results
 import fcl_rows
-from row_runner import RANDOM, Row, fedward, make_partition, run_all, train_row
+from row_runner import RANDOM, Row, fedward, make_partition, run_all, train_row, words
 
 
 def numbers(option: str, value: str) -> tuple[int, ...]:
@@ -30,7 +30,7 @@ def prepare(preset: fcl_rows.Preset, data: Path | None, work: Path, phantoms: bo
     work.mkdir(parents=True, exist_ok=True)
     if phantoms:
         if not (work / "acdc").exists():
-            fedward("phantoms", "acdc", str(work / "acdc"), "--patients", "100", "--size", "352")
+            fedward("phantoms", "acdc", str(work / "acdc"), *words("--patients 82 --slices 4 --size 160"))
     else:
         link_patients(find_data(data) / preset.data, work / "acdc", preset.left_out)
     make_partition(fcl_rows.SITES, fcl_rows.partition(preset), work, work)
