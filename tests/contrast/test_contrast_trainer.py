@@ -227,9 +227,9 @@ def test_a_model_is_measured_once(trainer, start, scans, monkeypatch):
     monkeypatch.setattr(contrast_trainer, "predict_logits", lambda *a: (calls.append(1), real(*a))[1])
     own = trainer(validation=scans([4, 4]))
     assert own.evaluate(start()) == own.evaluate(start())
-    assert len(calls) == 2  # encoder, and projections for the check of a collapse
+    assert len(calls) == 3  # features of both sides of the neighbours, and projections for the check of a collapse
     own.evaluate(start(), "training")
-    assert len(calls) == 4
+    assert len(calls) == 5
 
 
 @pytest.mark.parametrize(

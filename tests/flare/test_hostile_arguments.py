@@ -8,10 +8,11 @@ import pytest
 from fake_network import tiny_settings
 from signed_jobs import SITES
 
-from fedward import cxr_classification, cxr_pretraining
+from fedward import cardiac_contrastive, cardiac_segmentation, cxr_classification, cxr_pretraining
 from fedward.errors import UsageError
 from fedward.flare.components import COMPONENTS, class_allow_list
 from fedward.flare.recipe import export_job
+from fedward.flare.tasks import CONTROLLERS
 from fedward.kits import job_app
 from fedward.kits.job_app import check_app
 from fedward.pretext.settings import pretext_settings
@@ -24,9 +25,12 @@ JOBS = {
     "pretraining": replace(
         cxr_pretraining.SETTINGS, name="pretext", sites=tuple(SITES), min_sites=None, pretext=PROBED
     ),
+    "contrastive": replace(cardiac_contrastive.SETTINGS, name="contrast", sites=tuple(SITES), min_sites=None),
+    "structures": replace(cardiac_segmentation.SETTINGS, name="structures", sites=tuple(SITES), min_sites=None),
 }
 GOOD = {
     "RoundController": {"settings": SETTINGS, "aggregator_id": "aggregator", "persistor_id": "persistor"},
+    "ExchangeController": {"settings": JOBS["contrastive"].to_dict()},
     "TrainingExecutor": {"settings": SETTINGS},
     "CostWeightedAggregator": {"scheme": "dcew"},
     "NetworkPersistor": {
@@ -76,7 +80,7 @@ def replaced(values, place, value):
 
 def test_the_classes_are_those_of_the_allow_list_and_of_the_check():
     mine = {f"{component.__module__}.{component.__qualname__}" for component in COMPONENTS}
-    assert mine == {job_app.CONTROLLER, job_app.EXECUTOR, *job_app.SERVER_COMPONENTS.values()} - {
+    assert mine == {*CONTROLLERS, job_app.EXECUTOR, *job_app.SERVER_COMPONENTS.values()} - {
         job_app.SERVER_COMPONENTS["tensorboard"]
     }
     assert mine | {job_app.SERVER_COMPONENTS["tensorboard"]} <= set(class_allow_list())

@@ -59,14 +59,15 @@ def settings_of(call, monkeypatch):
     return called
 
 
-def test_the_default_is_the_published_method_in_the_group_s_recipe(settings_of):
+def test_the_default_is_the_published_method_at_the_group_s_sizes(settings_of):
     made = settings_of(CONTRASTIVE)
     assert made.contrast == ContrastSettings()
     assert (made.study, made.data_set, made.training.loss) == ("cardiac", "acdc", "contrast")
     assert made.training.network_args == {"in_channels": 1, "features": 4, "depth": 2}
     defaults = CONTRASTIVE.defaults
     assert (defaults.preprocessing.image_size, defaults.preprocessing.pixel_spacing) == (352, 1.25)
-    assert (defaults.training.optimizer, defaults.training.momentum, defaults.training.batch_size) == ("sgd", 0.9, 32)
+    training = defaults.training
+    assert (training.optimizer, training.learning_rate, training.batch_size) == ("adam", 1e-3, 32)
     fine_tuning = SEGMENTATION.defaults.training
     assert (fine_tuning.optimizer, fine_tuning.learning_rate, fine_tuning.batch_size) == ("adam", 5e-4, 10)
 
