@@ -78,7 +78,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         with interrupted_by_signals():
             result = command.main(args=arguments, standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("Interrupted.", err=True)
+        click.echo("Interrupted. What is finished stays: a run goes on when its command is given again.", err=True)
         return 130
     except click.ClickException as error:
         error.show()

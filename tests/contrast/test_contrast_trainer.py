@@ -16,7 +16,7 @@ from fedward.contrast.agreed_warnings import (
 )
 from fedward.contrast.neighbours import knn_partition
 from fedward.contrast.settings import METHODS
-from fedward.errors import FedwardError
+from fedward.errors import DataError, FedwardError
 from fedward.evaluation import detail_names
 from fedward.kits.leaving_list import AGREED_WARNINGS
 from fedward.rounds.exchange import FeatureTable
@@ -219,7 +219,7 @@ def test_what_cannot_be_measured_is_none(method, trainer, start, scans, of):
     assert trainer(**of(method)).evaluate(start(method)) is None
     single = trainer(validation=scans([1]), **of(method)).evaluate(start(method))
     assert single.cost is None
-    assert set(single.details) == {"knn.partition"}  # neighbours are the slices of the training patients
+    assert (single.quality, single.details) == (None, {})
 
 
 def test_a_model_is_measured_once(trainer, start, scans, monkeypatch):
@@ -322,3 +322,14 @@ def test_a_sites_report_is_one_that_the_server_takes(trainer, start, scans, tmp_
     report = check_report(report)
     assert report["warnings"] == [EMPTY_PARTITIONS]
     assert report["end"].details["features.rank"] > 1
+
+
+def test_slices_of_a_single_part_cannot_be_told_apart(trainer, scans):
+    with pytest.raises(DataError, match=r"all 2 training slices lie in one of 4 parts .* leave it out"):
+        trainer(train=scans([1, 1]))
+    trainer(train=scans([1, 1]), method="rotation", exchange=False)
+
+
+def test_neighbours_in_a_single_part_say_nothing():
+    features = torch.eye(3)
+    assert knn_partition(features, torch.zeros(3), torch.arange(3)) is None

@@ -123,7 +123,8 @@ def _findings(
 def _table(first: str, *others: str) -> Any:
     from rich.table import Table
 
-    table = Table(first, box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column(first, overflow="fold")  # two frames of a patient differ in the end of their names
     for name in others:
         table.add_column(name, justify="right")
     return table

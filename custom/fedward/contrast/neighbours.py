@@ -23,10 +23,10 @@ def knn_partition(
     features (N, D) float, compared by cosine; partition and patient (N,) int64. `bank` are features (M, D) of yet other
     patients and their partition (M,), which may be neighbours too. None where there is no other patient. Another frame
     of the same heart does not count: an untrained encoder finds it by its grey values (.9 on ACDC, where chance is
-    about 1 / S).
+    about 1 / S). None, too, where all that are judged lie in one partition: nothing could be told apart.
     """
-    count = len(patient)
-    if count == 0 or (bank is None and bool((patient == patient[0]).all())):
+    alone = bank is None and len(patient) > 0 and bool((patient == patient[0]).all())
+    if len(patient) == 0 or alone or bool((partition == partition[0]).all()):
         return None
     partition, patient = partition.to(features.device), patient.to(features.device)
     among, parts, owners = features, partition, patient

@@ -21,7 +21,7 @@ from fedward.contrast.neighbours import knn_partition
 from fedward.contrast.positions import Cells, cells_of
 from fedward.contrast.settings import ContrastSettings
 from fedward.contrast.views import random_views
-from fedward.errors import FedwardError
+from fedward.errors import DataError, FedwardError
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import Parameters, digest, get_parameters
 from fedward.pretext.agreed_warnings import COLLAPSED
@@ -72,6 +72,12 @@ class ContrastTrainer(Trainer):
         judged = None if validation is None else cells_of(validation, contrast.partitions)
         super().__init__(site, cells, judged, settings, rounds, seed, device, state_folder)
         self.contrast = contrast
+        parts = len(cells.partition.unique())
+        if contrast.method == "fcl" and contrast.partitions > 1 and parts == 1:
+            raise DataError(
+                f"{site}: all {len(train)} training slices lie in one of {contrast.partitions} parts of their volumes, "
+                "so there is nothing to tell apart: give it volumes of several slices, or leave it out of the run"
+            )
         context = partial(autocast, settings.precision, self.device)
         self.fcl: FCL | None = None
         self.baseline: Method | None = None

@@ -99,10 +99,15 @@ def _prefixes(network: str, arguments: Mapping[str, int], metadata: Mapping[str,
     family = family_of(network)
     if family is None or family is not family_of(other) or any(found[key] != wanted[key] for key in family.shared):
         raise FedwardError(
-            f"the registered weights are of {other} {found}, the job trains {network} {wanted}: register weights of "
-            "this architecture, or change the job's network and its arguments"
+            f"the registered weights are of {_words(other, found)}, the job trains {_words(network, wanted)}: register "
+            "weights of this architecture, or give the job the weights' own"
         )
     return family.prefixes[other], family.prefixes[network]
+
+
+def _words(network: str, arguments: Mapping[str, int]) -> str:
+    """Such as "unet_encoder (in_channels 1, features 48, depth 4)"."""
+    return f"{network} ({', '.join(f'{name} {value}' for name, value in arguments.items())})"
 
 
 def _checked(key: str, own: np.ndarray, registered: np.ndarray | None) -> np.ndarray:
