@@ -32,10 +32,12 @@ def test_effective_rank_equals_its_definition_by_svd(shape):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.floats(0.01, 100), st.integers(0, 99))
-def test_effective_rank_lies_between_one_and_the_rank_and_ignores_scale(rows, columns, scale, seed):
+def test_effective_rank_counts_directions_and_ignores_scale_sides_and_copies(rows, columns, scale, seed):
     matrix = random(rows, columns, seed=seed)
     rank = effective_rank(matrix)
-    assert 1 - 1e-9 <= rank <= min(rows, columns) + 1e-9
+    orthonormal = torch.linalg.qr(matrix.double())[0]  # as many equal directions as the smaller side
+    assert effective_rank(orthonormal) == pytest.approx(min(rows, columns), rel=1e-5)
+    assert effective_rank(matrix.T) == pytest.approx(rank, rel=1e-5)
     assert effective_rank(matrix * scale) == pytest.approx(rank, rel=1e-5)
     assert effective_rank(torch.cat([matrix, matrix])) == pytest.approx(rank, rel=1e-5)  # copies add no direction
     assert effective_rank(matrix[:1].expand(rows, -1)) == pytest.approx(1, abs=1e-5)
