@@ -16,7 +16,7 @@ from fedward.rounds.run_folder import RunFolder, read_json
 from fedward.settings import RunSettings
 from fedward.site_config import SiteConfig
 from fedward.training.site import Site
-from fedward.training.task import SiteImages, get_task
+from fedward.training.task import SiteImages, get_task, join_sites
 from fedward.training.trainer import steps_per_round
 
 CENTRAL = "central"
@@ -35,7 +35,7 @@ def run_central(
     steps = sum(steps_per_round(len(part.train), settings.training) for part in images.values())
     training = replace(settings.training, local_epochs=None, local_steps=steps)
     settings = _alone(replace(settings, training=training), CENTRAL)
-    joined = get_task(settings).join([images[site] for site in sorted(images)])
+    joined = join_sites(get_task(settings), [images[site] for site in sorted(images)])
     site = Site(CENTRAL, settings, joined, config.threads, config.device, folder.state, config)
     run_loop(settings, folder, {CENTRAL: site}, about, config, on_record=on_record)
 

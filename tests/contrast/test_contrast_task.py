@@ -24,7 +24,7 @@ from fedward.rounds.run_folder import RunFolder, write_json
 from fedward.settings import AggregationSettings, RunSettings, TrainingSettings
 from fedward.simulation import CACHE, SERVER_SITE, simulation_config
 from fedward.training.site import Site
-from fedward.training.task import get_task
+from fedward.training.task import get_task, join_sites
 
 NETWORK = {"in_channels": 1, "features": 4, "depth": 2}
 SITES = {"hospital-01": (3, 1), "hospital-02": (2, 0), "hospital-03": (1, 1)}  # training and validation patients
@@ -157,7 +157,7 @@ def test_a_server_without_the_images_still_writes_the_encoder(finished, tmp_path
 def test_sites_are_joined_and_judged(sites_folder):
     settings = run_settings()
     images = [TASK.load(site, simulation_config(sites_folder, site, 1, "cpu"), settings) for site in SITES]
-    joined = TASK.join(images)
+    joined = join_sites(TASK, images)
     assert len(joined.train.scans) == 12
     assert len(joined.validation.scans) == 4
     assert joined.train.labels is None  # contrastive learning never sees them

@@ -9,9 +9,9 @@ from fedward.networks.initial import initial_parameters
 from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.rounds.site_report import check_report
 from fedward.settings import AggregationSettings, RunSettings
-from fedward.training.segmentation_task import join_site_images
+from fedward.training.segmentation_task import TASK
 from fedward.training.site import Site
-from fedward.training.task import SiteImages
+from fedward.training.task import SiteImages, join_sites
 
 
 @pytest.fixture
@@ -100,8 +100,8 @@ def test_without_a_tumour_in_validation_the_validation_makes_no_claim(settings, 
 
 def test_joined_sites_hold_all_images(make_images):
     first, second, third = make_images(4), make_images(5, seed=1), make_images(2, seed=2)
-    joined = join_site_images([SiteImages(first, third), SiteImages(second, None)])
+    joined = join_sites(TASK, [SiteImages(first, third), SiteImages(second, None)])
     assert len(joined.train) == 9
     assert joined.validation is not None
     assert len(joined.validation) == 2
-    assert join_site_images([SiteImages(first, None)]).validation is None
+    assert join_sites(TASK, [SiteImages(first, None)]).validation is None

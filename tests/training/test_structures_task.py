@@ -9,7 +9,7 @@ from fedward.networks.registry import build_network
 from fedward.training import structures_task
 from fedward.training.site import open_site
 from fedward.training.structures_task import NO_STRUCTURE, NO_VALIDATION, ONE_ABSENT, TASK, UNLABELLED, judge, load
-from fedward.training.task import get_task
+from fedward.training.task import get_task, join_sites
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +105,11 @@ def test_a_round_of_a_site(hospital, tmp_path):
 
 def test_the_sites_of_a_central_run_are_joined(hospital, tmp_path):
     one, two = (load("hospital-01", config(hospital, tmp_path), run_settings(labelled=n)) for n in (1, 2))
-    joined = TASK.join([one, two])
+    joined = join_sites(TASK, [one, two])
     assert (len(joined.train), len(joined.train.scans), len(joined.validation)) == (18, 6, 12)
-    without = TASK.join([structures_task.SiteImages(one.train, None), structures_task.SiteImages(two.train, None)])
+    without = join_sites(
+        TASK, [structures_task.SiteImages(one.train, None), structures_task.SiteImages(two.train, None)]
+    )
     assert without.validation is None
 
 

@@ -30,12 +30,6 @@ def load(site: str, config: SiteConfig, settings: RunSettings) -> SiteImages:
     return SiteImages(train, validation)
 
 
-def join(parts: Sequence[SiteImages]) -> SiteImages:
-    """The scans of several sites as those of one."""
-    validation = [part.validation for part in parts if part.validation is not None]
-    return SiteImages(join_slices([part.train for part in parts]), join_slices(validation) if validation else None)
-
-
 def make_trainer(
     site: str,
     images: SiteImages,
@@ -82,7 +76,7 @@ def no_score(settings: RunSettings, config: SiteConfig) -> NoReturn:
 
 TASK = Task(
     load=load,
-    join=join,
+    join=join_slices,
     trainer=make_trainer,
     judge=judge,
     prepare=prepare,

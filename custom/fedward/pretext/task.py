@@ -15,9 +15,9 @@ from fedward.pretext.trainer import PretextTrainer, Probe
 from fedward.settings import RunSettings
 from fedward.simulation import PROBE
 from fedward.site_config import SiteConfig
-from fedward.training.classification_task import join, load
+from fedward.training.classification_task import load
 from fedward.training.task import Judgement, SiteImages, Task
-from fedward.training.xray_images import prepare_folders, site_xrays
+from fedward.training.xray_images import join_xrays, prepare_folders, site_xrays
 
 
 def make_trainer(
@@ -98,7 +98,7 @@ def no_score(settings: RunSettings, config: SiteConfig) -> NoReturn:
 
 TASK = Task(
     load=load,
-    join=join,
+    join=join_xrays,
     trainer=make_trainer,
     judge=judge,
     prepare=prepare,

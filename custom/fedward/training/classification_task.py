@@ -1,6 +1,6 @@
 """The classification task: how a site's X-rays are loaded, judged, prepared and scored."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +61,6 @@ def load(site: str, config: SiteConfig, settings: RunSettings) -> SiteImages:
         assert train is not None  # a fraction holds at least one patient
     config.check_enough(site, len(set(train.patients)))
     return SiteImages(train, validation, notes)
-
-
-def join(parts: Sequence[SiteImages]) -> SiteImages:
-    """The images of several sites as those of one."""
-    validation = [part.validation for part in parts if part.validation is not None]
-    return SiteImages(join_xrays([part.train for part in parts]), join_xrays(validation) if validation else None)
 
 
 def crop_size(settings: RunSettings) -> int:
@@ -144,7 +138,7 @@ def score(settings: RunSettings, config: SiteConfig) -> Callable[[Mapping[str, N
 
 TASK = Task(
     load=load,
-    join=join,
+    join=join_xrays,
     trainer=make_trainer,
     judge=judge,
     prepare=prepare_folders,

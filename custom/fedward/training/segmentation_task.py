@@ -43,12 +43,6 @@ def load_site_images(site: str, config: SiteConfig, settings: RunSettings) -> Si
     return SiteImages(train, stack_cases([by_patient[p] for p in split.validation]))
 
 
-def join_site_images(parts: Sequence[SiteImages]) -> SiteImages:
-    """The images of several sites as those of one."""
-    validation = [part.validation for part in parts if part.validation is not None]
-    return SiteImages(join_images([part.train for part in parts]), join_images(validation) if validation else None)
-
-
 def make_trainer(
     site: str,
     images: SiteImages,
@@ -108,7 +102,7 @@ def server_score(
 
 TASK = Task(
     load=load_site_images,
-    join=join_site_images,
+    join=join_images,
     trainer=make_trainer,
     judge=judge,
     prepare=prepare,

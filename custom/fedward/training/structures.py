@@ -53,15 +53,6 @@ def labels_of(slices: Slices) -> Tensor:
     return slices.labels
 
 
-def predict_labels(model: nn.Module, image: Tensor, device: torch.device, precision: str = "float32") -> Tensor:
-    """The most probable label of each pixel, (N, H, W) uint8 on the CPU, for images (N, 1, H, W)."""
-    parts = [
-        predict_logits(model, batch, device, precision).argmax(dim=1).to(torch.uint8).cpu()
-        for batch in image.split(EVALUATION_BATCH)
-    ]
-    return torch.cat(parts)
-
-
 def evaluate_slices(
     model: nn.Module, slices: Slices, structures: tuple[str, ...], device: torch.device, precision: str = "float32"
 ) -> tuple[Evaluation, Tensor]:

@@ -84,12 +84,6 @@ def _prepare(settings: RunSettings, scans: list[Scan], cache: Path) -> Slices | 
     return stack_scans(prepare_scans(reader, scans, settings.preprocessing, cache, workers=1, quiet=True), True)
 
 
-def join(parts: Sequence[SiteImages]) -> SiteImages:
-    """The slices of several sites as those of one."""
-    validation = [part.validation for part in parts if part.validation is not None]
-    return SiteImages(join_slices([part.train for part in parts]), join_slices(validation) if validation else None)
-
-
 def make_trainer(
     site: str,
     images: SiteImages,
@@ -143,7 +137,7 @@ def score(settings: RunSettings, config: SiteConfig) -> Callable[[Mapping[str, N
 
 TASK = Task(
     load=load,
-    join=join,
+    join=join_slices,
     trainer=make_trainer,
     judge=judge,
     prepare=prepare,

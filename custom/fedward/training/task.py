@@ -46,7 +46,7 @@ class Task:
     """A task's own part of a run.
 
     load(site, config, settings)   the site's images, decoded and split; DataError where there is none to train on
-    join(images of several sites)  as those of one: centralised training
+    join(parts)   one set of images after the other, as `join_sites` does it for several sites
     trainer(site, images, settings, device, state folder, config)
     judge(images, claims_from)     what the site may claim on its "training" or "validation" images
     prepare(settings, folders, cache)   fill the cache for all images below the folders, with progress
@@ -58,7 +58,7 @@ class Task:
     """
 
     load: Callable[[str, SiteConfig, RunSettings], SiteImages]
-    join: Callable[[Sequence[SiteImages]], SiteImages]
+    join: Callable[[Sequence[Any]], Any]
     trainer: Callable[[str, SiteImages, RunSettings, str, Path | None, SiteConfig | None], Trainer]
     judge: Callable[[SiteImages, str], Judgement]
     prepare: Callable[[RunSettings, Sequence[Path], Path], None]
@@ -66,6 +66,12 @@ class Task:
     score: Callable[[RunSettings, SiteConfig], Any]
     write_test: Callable[[RunFolder, RunSettings, Path | None, str], bool]
     write_local_test: Callable[[RunFolder, RunSettings, Path, Sequence[str], str], bool]
+
+
+def join_sites(task: Task, sites: Sequence[SiteImages]) -> SiteImages:
+    """The images of several sites as those of one: centralised training. Notes are of single sites and stay there."""
+    validation = [site.validation for site in sites if site.validation is not None]
+    return SiteImages(task.join([site.train for site in sites]), task.join(validation) if validation else None)
 
 
 def get_task(settings: RunSettings) -> Task:
