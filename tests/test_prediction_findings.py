@@ -139,7 +139,7 @@ def test_an_encoder_tells_no_findings(tmp_path, model, xrays, capsys):
     encoder = tmp_path / "encoder.safetensors"
     save_encoder(model, encoder)
     assert predict(encoder, xrays, tmp_path / "out") == 1
-    assert "holds an encoder (densenet121) without a classifier" in capsys.readouterr().err
+    assert "holds an encoder (densenet121), which predicts nothing by itself" in capsys.readouterr().err
     online = tmp_path / "byol.safetensors"
     arguments = {"in_channels": 3, "growth_rate": 4}
     save_model(online, get_parameters(build_network("byol", arguments)), "byol", arguments)
