@@ -178,6 +178,38 @@ def test_bad_scans_name_the_file_and_leave_nothing_behind(tmp_path, level_model,
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "model.safetensors"]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_scans_are_named_and_the_others_predicted(tmp_path, level_model, capsys, workers):
+    source, tiny = tmp_path / "in", np.arange(3 * 4 * 4, dtype=np.int16).reshape(3, 4, 4)
+    for name in ("a", "m", "z"):
+        write(source / f"{name}.nii.gz", heart()[0])
+    for name, make in (("b", cut_short), ("k/c", no_nifti), ("y", lambda path: write(path, tiny))):
+        path = source / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        make(path)
+    assert predict(level_model, source, tmp_path / "out", "--workers", str(workers)) == 1
+    shown = capsys.readouterr()
+    assert f"3 of 6 scans in {source} were not read; the others are in {tmp_path / 'out'}:" in shown.err
+    for words in ("b.nii.gz: truncated", "c.nii.gz: unreadable: it is no NIfTI file", "y.nii.gz: its slices of 4 x 4"):
+        assert words in shown.err
+    assert [line.split()[0] for line in shown.out.splitlines()[1:4]] == ["a", "m", "z"]
+    names = [f"{name}_structures.nii.gz" for name in ("a", "m", "z")]
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*.nii.gz")) == names
+    assert sorted(p.name for p in (tmp_path / "out" / "overlays").iterdir()) == ["a.png", "m.png", "z.png"]
+
+
+def test_nothing_is_left_where_no_scan_can_be_read(tmp_path, level_model, capsys):
+    (tmp_path / "in").mkdir()
+    for n in range(22):
+        no_nifti(tmp_path / "in" / f"{n:02d}.nii")
+    assert predict(level_model, tmp_path / "in", tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert f"none of the 22 scans in {tmp_path / 'in'} can be read" in error
+    assert "19.nii: unreadable" in error
+    assert "and 2 more" in error
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "model.safetensors"]
+
+
 def test_bad_inputs(tmp_path, level_model, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.txt").write_text("x")

@@ -18,6 +18,7 @@ from fedward.datasets.image_folder import find_files
 from fedward.datasets.registry import get_data_set
 from fedward.datasets.xray_image import read_resized
 from fedward.errors import DataError, FedwardError, UsageError
+from fedward.prediction import none_readable
 from fedward.progress import map_in_processes
 from fedward.reports.overlays import write_png
 from fedward.reports.saliency_pictures import map_size, picture_pair
@@ -25,7 +26,6 @@ from fedward.rounds.run_folder import write_bytes
 
 TABLE = "predictions.csv"
 BATCH = 128  # images in memory at a time
-MOST_NAMED = 20  # unreadable files in an error
 FILES_AT_ONCE = 8  # that a worker takes
 
 Pixels = NDArray[np.uint8]
@@ -87,7 +87,7 @@ def predict_findings(
                 _draw(model, image, best, f"{findings[best]}, probability {row[best]:.2f}", picture, crop, device)
             likeliest.append((name, findings[best], float(row[best])))
     if not likeliest:
-        raise DataError(f"none of the {len(paths)} images in {source} can be read:\n{_listed(unreadable)}")
+        raise none_readable(unreadable, "images", source)
     write_bytes(out / TABLE, table.getvalue().encode())
     return Findings(tuple(likeliest), tuple(unreadable), map_size(crop))
 
@@ -110,15 +110,6 @@ def how_prepared(metadata: dict[str, Any]) -> tuple[tuple[str, ...], int, int]:
             "another version or another data set"
         )
     return findings, size, crop
-
-
-def raise_unreadable(result: Findings, source: Path, out: Path) -> None:
-    """DataError that names the files which could not be read; nothing where all could."""
-    if result.unreadable:
-        raise DataError(
-            f"{len(result.unreadable)} of {len(result.unreadable) + len(result.likeliest)} images in {source} were not "
-            f"read; the others are in {out / TABLE}:\n{_listed(result.unreadable)}"
-        )
 
 
 def readable(paths: Sequence[Path], size: int, workers: int, unreadable: list[str]) -> Iterator[tuple[Path, Pixels]]:
@@ -158,9 +149,3 @@ def _draw(model: Any, image: Pixels, finding: int, label: str, path: Path, crop:
     start = (len(image) - crop) // 2
     seen = image[start : start + crop, start : start + crop] / 255
     write_png(path, picture_pair(seen, class_activation(model, image, finding, crop, device)), label)
-
-
-def _listed(problems: Sequence[str]) -> str:
-    more = len(problems) - MOST_NAMED
-    lines = [f"  {problem}" for problem in problems[:MOST_NAMED]]
-    return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)

@@ -21,6 +21,7 @@ from fedward.datasets.registry import scan_data_set
 from fedward.datasets.scan import Scan, ScanVolume
 from fedward.errors import DataError, FedwardError, UsageError
 from fedward.evaluation import pooled_dice
+from fedward.prediction import none_readable
 from fedward.preprocessing.scan import PreparedScan, prepare_scan, restore_labels
 from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.progress import map_in_processes
@@ -93,13 +94,20 @@ def find_scans(source: Path) -> list[Scan]:
 
 
 def predict_structures(
-    model: Any, metadata: dict[str, Any], source: Path, out: Path, device_name: str = "auto", workers: int = 0
+    model: Any,
+    metadata: dict[str, Any],
+    source: Path,
+    out: Path,
+    unreadable: list[str],
+    device_name: str = "auto",
+    workers: int = 0,
 ) -> Iterator[Prediction]:
     """Write OUT/NAME_structures.nii.gz on the scan's own grid and OUT/overlays/NAME.png for each scan of `source`.
 
-    Yields each scan when it is written. Scans are read and prepared in parallel.
+    Yields each scan when it is written; why the others cannot be used is added to `unreadable`. Scans are read and
+    prepared in parallel.
 
-    `model` and `metadata` are what `fedward.prediction.open_model` gives. DataError where a scan cannot be read.
+    `model` and `metadata` are what `fedward.prediction.open_model` gives. DataError where no scan can be used.
     """
     from fedward.training.trainer import choose_device
 
@@ -109,17 +117,27 @@ def predict_structures(
     model.to(device)
     prepare = partial(_prepare, settings=settings, most=len(structures))
     prepared = map_in_processes(prepare, scans, "Predicting", workers)
-    for scan, (volume, ready) in zip(scans, prepared, strict=True):
+    for scan, result in zip(scans, prepared, strict=True):
+        if isinstance(result, str):
+            unreadable.append(result)
+            continue
+        volume, ready = result
         labels = restore_labels(_labels(model, ready, device), volume, scan, settings)
         write_labels(out / f"{scan.patient}{ENDING}.nii.gz", labels, like=scan.image)
         sheet = structure_sheet(volume.image, volume.labels, labels, structures)
         write_png(out / "overlays" / f"{scan.patient}.png", sheet, scan.patient)
         yield _prediction(scan, volume, labels, structures)
+    if len(unreadable) == len(scans):
+        raise none_readable(unreadable, "scans", source)
 
 
-def _prepare(scan: Scan, settings: PreprocessingSettings, most: int) -> tuple[ScanVolume, PreparedScan]:
-    volume = read_volume(scan.image, scan.labels, most)
-    return volume, prepare_scan(volume, scan, settings)
+def _prepare(scan: Scan, settings: PreprocessingSettings, most: int) -> tuple[ScanVolume, PreparedScan] | str:
+    """The scan, or what is wrong with it: one bad file must not cost the others."""
+    try:
+        volume = read_volume(scan.image, scan.labels, most)
+        return volume, prepare_scan(volume, scan, settings)
+    except DataError as problem:
+        return str(problem)
 
 
 def _labels(model: Any, scan: PreparedScan, device: Any) -> NDArray[np.uint8]:

@@ -82,14 +82,17 @@ def _structures(model: Any, metadata: dict[str, Any], source: Path, out: Path, d
     from rich.text import Text
 
     from fedward.datasets.layout import new_folder
+    from fedward.prediction import raise_unreadable
     from fedward.prediction_structures import how_prepared, predict_structures
 
     structures, _ = how_prepared(metadata)
     table = _table("scan", "slices", *(name.replace("_", " ") for name in structures))
+    unreadable: list[str] = []
     with new_folder(out) as temporary:
-        for p in predict_structures(model, metadata, source, temporary, device, workers):
+        for p in predict_structures(model, metadata, source, temporary, unreadable, device, workers):
             table.add_row(Text(p.name), str(p.slices), *(_said(p, name) for name in structures))
     _show(table, f"Labels: {out}   pictures: {out / 'overlays'}")
+    raise_unreadable(unreadable, table.row_count, "scans", source, out)
 
 
 def _said(prediction: Any, structure: str) -> str:
@@ -105,7 +108,8 @@ def _findings(
     from rich.text import Text
 
     from fedward.datasets.layout import new_folder
-    from fedward.prediction_findings import TABLE, predict_findings, raise_unreadable
+    from fedward.prediction import raise_unreadable
+    from fedward.prediction_findings import TABLE, predict_findings
 
     table = _table("image", "probability", "most probable finding")
     with new_folder(out) as temporary:
@@ -117,7 +121,7 @@ def _findings(
     _show(table, where + (f"   pictures: {out / 'overlays'}" if overlays else ""))
     if overlays and result.places == 1:
         click.echo("At this model's image size its last map is a single place: the pictures cannot say where.")
-    raise_unreadable(result, source, out)
+    raise_unreadable(result.unreadable, len(result.likeliest), "images", source, out / TABLE)
 
 
 def _table(first: str, *others: str) -> Any:
