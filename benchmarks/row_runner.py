@@ -77,7 +77,7 @@ def train_row(row: Row, work: Path, start: Path | None, write: Callable[[RunFold
     start  run folder or file of the weights that it begins with; None: the random ones
     """
     run, sites = RunFolder(work / row.name), work / row.sites
-    if not (run.finished() and run.test.exists()):
+    if not (run.finished() and (run.test.exists() or run.report.exists())):  # a local pretraining has no test
         say(f"begins  {row.name}")
         with (work / f"{row.name}.log").open("ab") as log:
             if start is not None and not register(row.start, start, sites, log):

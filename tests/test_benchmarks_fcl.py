@@ -22,6 +22,8 @@ import fcl_tables  # noqa: E402
 import row_runner  # noqa: E402
 import run_fcl  # noqa: E402
 
+from fedward.rounds.run_folder import RunFolder, write_bytes, write_json  # noqa: E402
+
 SMALL = fcl_rows.PRESETS["small"]
 PRESETS = (*fcl_rows.PRESETS.values(), fcl_rows.PHANTOMS)
 SEEDS = (1, 2, 3)
@@ -71,7 +73,7 @@ def test_each_row_is_there_once_and_after_its_pretraining(preset: fcl_rows.Prese
     rows = [*all_rows(preset), *fcl_rows.privacy_rows(preset, (1, 2), SEEDS)]
     names = [row.name for row in all_rows(preset)]
     assert len(set(names)) == len(names)
-    fine_tunings = len(fcl_rows.MODES) * len(preset.patients) * len(fcl_rows.INITS) * len(SEEDS)
+    fine_tunings = sum(len(fcl_rows.starts(mode)) for mode in fcl_rows.MODES) * len(preset.patients) * len(SEEDS)
     assert len(names) == fine_tunings + len(fcl_rows.METHODS)
     order = list(dict.fromkeys(row.name for row in rows))
     for row in rows:
@@ -109,7 +111,7 @@ def test_the_jobs_take_the_arguments_of_every_row(preset: fcl_rows.Preset) -> No
             assert f"-{changes['selection'].labelled_patients}-" in row.name
 
 
-NO_EXCHANGE = {"pretraining-fcl-no-exchange", "pretraining-simclr", "pretraining-rotation"}
+NO_EXCHANGE = {f"pretraining-{init}" for init in ("fcl-no-exchange", "fcl-own", "simclr", "rotation")}
 
 
 @pytest.mark.parametrize(
@@ -158,6 +160,21 @@ def test_a_difference_is_over_the_patients_and_seeds_that_both_have(places: Path
 def test_rows_of_other_test_patients_are_not_compared() -> None:
     with pytest.raises(SystemExit, match="other patients"):
         fcl_compare.compare({1: {"a": 0.5}}, {1: {"b": 0.5}}, [1])
+
+
+def test_the_loss_of_hospitals_alone_is_their_mean(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    write_json(run.settings, {"sites": list(SITES[:2])})
+    for site, losses in zip(SITES, ((4.0, 2.0), (6.0, 5.0)), strict=False):
+        lines = [
+            {"kind": "training", "answers": {site: {"samples": 3, "loss": loss}}, "warnings": [{"message": "few"}]}
+            for loss in losses
+        ]
+        write_bytes(RunFolder(tmp_path / site).rounds, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
+    figures = fcl_results.pretraining_figures(run)
+    assert figures["training_loss"] == [5.0, 3.5]
+    assert figures["warnings"] == ["few"]
+    assert (figures["exchanged_bytes"], figures["membership"]) == ([0, 0], None)
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------

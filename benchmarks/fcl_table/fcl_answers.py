@@ -67,10 +67,12 @@ def ranked(preset: Preset) -> str:
     lines = []
     for mode in MODES:
         for n in preset.patients:
-            means = {init: statistics.fmean(v) for init in fcl_rows.INITS if (v := dice_of(mode, n, init, preset))}
+            means = {
+                init: statistics.fmean(v) for init in fcl_rows.starts(mode) if (v := dice_of(mode, n, init, preset))
+            }
             if len(means) > 1:
                 order = sorted(means, key=lambda init: -means[init])
-                missing = [NAMES[init] for init in fcl_rows.INITS if init not in means]
+                missing = [NAMES[init] for init in fcl_rows.starts(mode) if init not in means]
                 lines.append(
                     f"- {mode}, N = {n}: {', '.join(f'{NAMES[init]} {means[init]:.3f}' for init in order)}."
                     + (f" Not run: {', '.join(missing)}." if missing else "")

@@ -10,6 +10,7 @@ from row_runner import RANDOM
 
 NAMES = {
     RANDOM: "random",
+    fcl_rows.OWN: "FCL, each hospital alone",
     "rotation": "FedRotation",
     "simclr": "FedSimCLR",
     fcl_rows.ALONE: "FCL without exchange",

@@ -53,6 +53,8 @@ def tested(folder: RunFolder) -> dict[str, Any]:
 
 def pretraining_figures(folder: RunFolder) -> dict[str, Any]:
     """Loss after each round, warnings, bytes of features, what tells members, and where test slices' features lie."""
+    if not folder.rounds.is_file():
+        return local_pretraining_figures(folder)
     records = training_records(read_records(folder.rounds))
     return {
         "training_loss": [mean_loss(record) for record in records],
@@ -64,6 +66,16 @@ def pretraining_figures(folder: RunFolder) -> dict[str, Any]:
         "membership": read_json(folder.test).get("membership"),
         "test_partition": test_partition(folder.root / "features.npz"),
     }
+
+
+def local_pretraining_figures(folder: RunFolder) -> dict[str, Any]:
+    """The same of hospitals that each pretrained alone: the mean of their losses, and nothing that was exchanged."""
+    sites = read_json(folder.settings)["sites"]
+    runs = [training_records(read_records(RunFolder(folder.root / site).rounds)) for site in sites]
+    losses = np.array([[mean_loss(record) for record in records] for records in runs]).mean(axis=0)
+    warnings = {warning["message"] for records in runs for one in records for warning in one.get("warnings", ())}
+    nothing = {"exchanged_bytes": [0] * len(losses), "membership": None, "test_partition": None}
+    return {"training_loss": losses.tolist(), "warnings": sorted(warnings), **nothing}
 
 
 def mean_loss(record: Record) -> float:

@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from row_runner import RANDOM, Row, words
 
 SITES = "sites"
-MASKED, LITERAL, ALONE = "fcl-masked", "fcl-literal", "fcl-no-exchange"
+MASKED, LITERAL, ALONE, OWN = "fcl-masked", "fcl-literal", "fcl-no-exchange", "fcl-own"
 METHODS = {
     MASKED: words("--method fcl --formula masked"),
     LITERAL: words("--method fcl --formula literal"),
     "simclr": words("--method simclr"),
     "rotation": words("--method rotation"),
     ALONE: words("--method fcl --no-exchange"),
+    OWN: words(
+        "--method fcl --mode local"
+    ),  # each hospital begins with its own encoder, so it is for local fine-tuning
 }
-INITS = (RANDOM, "rotation", "simclr", ALONE, LITERAL, MASKED)  # as the table shows them
+INITS = (RANDOM, OWN, "rotation", "simclr", ALONE, LITERAL, MASKED)  # as the table shows them
 MODES = ("federated", "local")
 ASKED_PATIENTS = (1, 2, 4, 8)  # the paper's columns
 NOISES = (0.05, 0.1, 0.2, 0.5)  # standard deviations on each number of an exchanged feature, for fcl_privacy
@@ -98,8 +101,14 @@ def table_rows(preset: Preset, modes: tuple[str, ...], patients: tuple[int, ...]
     wanted = []
     for mode, columns in groups:
         for inits in ((MASKED, RANDOM), *((init,) for init in METHODS if init != MASKED)):
-            wanted += [(mode, n, init, seed) for n in columns for init in inits for seed in seeds]
+            kept = [init for init in inits if init in starts(mode)]
+            wanted += [(mode, n, init, seed) for n in columns for init in kept for seed in seeds]
     return with_pretrainings([fine_tuning(*row, preset) for row in wanted], preset)
+
+
+def starts(mode: str) -> tuple[str, ...]:
+    """The starts that a table of this mode has."""
+    return tuple(init for init in INITS if init != OWN or mode == "local")
 
 
 def privacy_rows(preset: Preset, patients: tuple[int, ...], seeds: tuple[int, ...]) -> list[Row]:

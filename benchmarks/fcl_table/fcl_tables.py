@@ -7,7 +7,7 @@ import fcl_results
 import fcl_rows
 from fcl_answers import answers
 from fcl_cells import NAMES, dice_of, difference, seed_results
-from fcl_rows import ASKED_PATIENTS, INITS, MASKED, MODES, Preset
+from fcl_rows import ASKED_PATIENTS, MASKED, MODES, Preset, starts
 from row_cells import number, over_seeds, table
 from row_runner import RANDOM
 
@@ -51,7 +51,7 @@ def column_tables(mode: str, preset: Preset, found: list[dict[str, Any]]) -> str
     """Dice by start and labelled patients, pooled too, differences to random, and each structure."""
     head = ["start", *(f"N = {n}" for n in ASKED_PATIENTS)]
     volumes, pooled, apart = [], [], []
-    for init in INITS:
+    for init in starts(mode):
         published = PUBLISHED.get((mode, init), ("",) * len(ASKED_PATIENTS))
         volumes.append([NAMES[init], *(over_seeds(dice_of(mode, n, init, preset)) for n in ASKED_PATIENTS)])
         values = [over_seeds(dice_of(mode, n, init, preset, "pooled_dice")) for n in ASKED_PATIENTS]
@@ -71,7 +71,7 @@ def column_tables(mode: str, preset: Preset, found: list[dict[str, Any]]) -> str
 
 def counted(mode: str, preset: Preset) -> str:
     """How many seeds each cell has."""
-    groups = {(n, init): len(dice_of(mode, n, init, preset)) for n in preset.patients for init in INITS}
+    groups = {(n, init): len(dice_of(mode, n, init, preset)) for n in preset.patients for init in starts(mode)}
     if set(groups.values()) == {0}:
         return "Nothing was run."
     few = [f"N = {n} {NAMES[init]}: {count}" for (n, init), count in groups.items() if 0 < count < len(SEEDS_ASKED)]
@@ -81,7 +81,7 @@ def counted(mode: str, preset: Preset) -> str:
 def by_structure(mode: str, preset: Preset) -> str:
     lines = []
     for n in preset.patients:
-        for init in INITS:
+        for init in starts(mode):
             group = [result["test"]["structures"] for result in seed_results(mode, n, init, preset)]
             cells = [over_seeds([own[name]["dice"]["value"] for own in group]) for name in STRUCTURES]
             if group:

@@ -14,6 +14,7 @@ from fedward.loop import run_loop
 from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder, read_json
 from fedward.settings import RunSettings
+from fedward.simulation import with_own_weights
 from fedward.site_config import SiteConfig
 from fedward.training.site import Site
 from fedward.training.task import SiteImages, get_task, join_sites
@@ -48,7 +49,10 @@ def run_local(
     config: SiteConfig,
     on_record: OnRecord,
 ) -> None:
-    """Train each hospital alone, in a run folder of its own under RUN; a finished hospital is not trained again."""
+    """Train each hospital alone, in a run folder of its own under RUN; a finished hospital is not trained again.
+
+    It begins with weights that it pretrained alone, where the settings name such ones.
+    """
     for name in sorted(images):
         own, alone = RunFolder(folder.root / name), _alone(settings, name)
         if own.finished():
@@ -56,7 +60,9 @@ def run_local(
                 raise UsageError(f"{own.root} was trained with other settings: use them again, or another --out")
             continue
         site = Site(name, alone, images[name], config.threads, config.device, config=config)
-        run_loop(alone, own, {name: site}, about, config, on_record=on_record)
+        run_loop(
+            alone, own, {name: site}, about, with_own_weights(config, alone.starting_weights, name), on_record=on_record
+        )
 
 
 def _alone(settings: RunSettings, site: str) -> RunSettings:

@@ -16,7 +16,15 @@ from fedward.kits.kit import Kit, open_kit
 from fedward.remote import study_sites
 from fedward.running import check_out, run_and_report, run_in_poc, run_remotely
 from fedward.settings import RANDOM, RunSettings
-from fedward.simulation import COORDINATOR, WEIGHTS, find_sites, registered_weights, site_data_sets, threads_per_site
+from fedward.simulation import (
+    COORDINATOR,
+    WEIGHTS,
+    find_sites,
+    own_weights,
+    registered_weights,
+    site_data_sets,
+    threads_per_site,
+)
 
 
 def training_command(job: Job) -> click.Command:
@@ -93,7 +101,7 @@ def _settings(job: Job, options: dict[str, Any], export: bool, kit: Kit | None) 
     data_set = _data_set(job, options, sites)
     changes = job.changes(options, sites, data_set)
     if not export and kit is None:
-        _check_weights(options["starting_weights"], options["sites_folder"])
+        _check_weights(options["starting_weights"], options["sites_folder"], sites, options["mode"])
         _check_probe(changes, options["sites_folder"])
     epochs = {
         "local_epochs": None if options["local_steps"] else options["local_epochs"] or 1,
@@ -170,9 +178,20 @@ def _data_set(job: Job, options: dict[str, Any], sites: tuple[str, ...]) -> str:
     return held
 
 
-def _check_weights(name: str, sites_folder: Path) -> None:
+def _check_weights(name: str, sites_folder: Path, sites: tuple[str, ...], mode: str) -> None:
     known = registered_weights(sites_folder)
-    if name != RANDOM and name not in known:
+    own = [own_weights(name, site) for site in sites]
+    if name not in known and any(each in known for each in own):
+        if mode != "local":
+            raise UsageError(
+                f"starting weights {name!r} are of hospitals that pretrained alone: they need --mode local"
+            )
+        if missing := [each for each in own if each not in known]:
+            raise UsageError(
+                f"starting weights {missing[0]!r} are not registered in {sites_folder / WEIGHTS}: each hospital needs "
+                "its own; pretrain all of them with --mode local, and register that run"
+            )
+    elif name != RANDOM and name not in known:
         raise UsageError(
             f"starting weights {name!r} are not registered in {sites_folder / WEIGHTS} (known: "
             f"{', '.join([RANDOM, *sorted(known)])}): fedward register-weights {name} SOURCE --sites {sites_folder}"

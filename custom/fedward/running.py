@@ -22,7 +22,7 @@ from fedward.rounds.may_begin import check_may_begin
 from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder, check_run_name, read_json, write_json
 from fedward.settings import RANDOM, RunSettings
-from fedward.simulation import CACHE, SERVER_SITE, simulation_config
+from fedward.simulation import CACHE, SERVER_SITE, simulation_config, with_own_weights
 
 log = logging.getLogger(__name__)
 Mode = Literal["federated", "central", "local"]
@@ -157,7 +157,12 @@ def _check_ready(
     if mode == "federated" and environment != "poc":
         check_may_begin(settings, folder)  # here, where the sentence reaches the user before any image is read
     if settings.starting_weights != RANDOM:
-        first_parameters(settings, simulation_config(sites_folder, SERVER_SITE, threads, device))
+        server = simulation_config(sites_folder, SERVER_SITE, threads, device)
+        name = settings.starting_weights
+        for config in (
+            [with_own_weights(server, name, site) for site in settings.sites] if mode == "local" else [server]
+        ):
+            first_parameters(settings, config)
     return partition
 
 

@@ -1,6 +1,7 @@
 """The layout of a simulation: where the sites of one machine, made by `fedward partition`, find their data."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ SERVER_SITE = "server"
 COORDINATOR = "coordinator"  # the site of public images that pretrains for the hospitals
 CACHE = "cache"  # under SITES; files are named by content, so all sites of a simulation may share it
 PROBE = "probe"  # SITES/probe/NAME: labelled images of data set NAME on which every site probes its features
-WEIGHTS = "weights.json"  # under SITES: registered starting weights, name -> {file, sha256}
+WEIGHTS = "weights.json"  # under SITES: registered starting weights, name (or `own_weights`) -> {file, sha256}
 
 
 def find_sites(folder: Path) -> tuple[str, ...]:
@@ -98,6 +99,17 @@ def registered_weights(sites_folder: Path) -> dict[str, dict[str, Any]]:
         raise FedwardError(
             f"{path} is damaged: remove it, and register the weights again with fedward register-weights"
         ) from error
+
+
+def own_weights(name: str, site: str) -> str:
+    """What the weights are registered as that a hospital pretrained alone and begins with alone (`--mode local`)."""
+    return f"{name}@{site}"
+
+
+def with_own_weights(config: SiteConfig, name: str, site: str) -> SiteConfig:
+    """`config` with the site's own weights under this name, where it has such ones."""
+    own = config.weights.get(own_weights(name, site))
+    return config if own is None else replace(config, weights={**config.weights, name: own})
 
 
 def _data_set(root: Path) -> str:

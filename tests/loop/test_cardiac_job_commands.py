@@ -8,6 +8,7 @@ from fedward.contrast.result import write_result
 from fedward.contrast.settings import METHODS, ContrastSettings
 from fedward.job_command import training_command
 from fedward.job_options import Job
+from fedward.networks.checkpoint import sha256_of
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.settings import run_settings_from_dict
@@ -149,6 +150,40 @@ def test_an_encoder_that_hospitals_learned_together_starts_a_segmentation(capsys
         RunFolder(pretraining), run_settings_from_dict(read_json(RunFolder(pretraining).settings)), sites
     )
     assert read_json(RunFolder(pretraining).test)["membership"]["alignment"]["members"] == 2 * 2
+
+
+def test_each_hospital_alone_from_pretraining_to_fine_tuning(tmp_path, capsys):
+    """Each begins with its own encoder; nobody else may begin with those of hospitals alone."""
+    hearts, sites = tmp_path / "hearts", tmp_path / "sites"
+    layout = ["phantoms", "acdc", hearts, "--patients", "8", "--size", "32", "--slices", "4"]
+    split = ["partition", "acdc", hearts, "--sites", "2", "--test-patients", "2", "--out", sites]
+    for arguments in (layout, split):
+        assert run(cli, [str(argument) for argument in arguments]) == 0
+    common = [*TINY[:-1], "1", "--local-steps", "1", "--mode", "local", "--pixel-spacing", "3", "--sites", str(sites)]
+    alone = tmp_path / "alone"
+    assert run(training_command(CONTRASTIVE), [*common, "--out", str(alone)]) == 0, capsys.readouterr()
+    assert run(cli, ["register-weights", "alone", str(alone), "--sites", str(sites)]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"alone@hospital-0{number} is registered" in shown for number in (1, 2))
+    assert "--starting-weights alone and --mode local" in shown
+    tuned, start = tmp_path / "tuned", ["--starting-weights", "alone"]
+    assert run(training_command(SEGMENTATION), [*common, *start, "--out", str(tuned)]) == 0, capsys.readouterr()
+    about = read_json(sites / "weights.json")
+    for site in ("hospital-01", "hospital-02"):
+        begun = read_json(RunFolder(tuned / site).run)["starting_weights"]
+        assert begun["sha256"] == about[f"alone@{site}"]["sha256"]
+        assert begun["source_sha256"] == sha256_of(RunFolder(alone / site).model("last"))
+    capsys.readouterr()
+
+    def refused(job, *arguments):
+        assert run(training_command(job), [*common, *start, "--out", str(tmp_path / "other"), *arguments]) == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "'alone' are of hospitals that pretrained alone: they need --mode local" in refused(
+        SEGMENTATION, "--mode", "federated"
+    )
+    write_json(sites / "weights.json", {key: about[key] for key in about if key != "alone@hospital-02"})
+    assert "'alone@hospital-02' are not registered" in refused(SEGMENTATION)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,23 @@ def test_a_name_keeps_its_weights_unless_asked(where, sites, server, tmp_path, c
     assert listed_in.read_bytes() == before.replace(digest.encode(), after.encode())
 
 
+def test_hospitals_alone_are_for_simulations_and_keep_a_name_of_their_own(pretraining, sites, server, capsys):
+    together, _ = pretraining
+    alone = together.parent / "alone"
+    write_json(alone / "run.json", {"name": "alone", "state": "finished", "mode": "local"})
+    write_json(alone / "settings.json", {"sites": ["hospital-01"]})
+    shutil.copytree(together, alone / "hospital-01")
+    assert register("own", alone, "--kit", server) == 2
+    assert "is a run of hospitals alone (--mode local), which a network has no use for" in capsys.readouterr().err
+    assert register("own", alone, "--sites", sites) == 0
+    assert register("own", together, "--sites", sites, "--replace") == 2
+    assert "own is the name of other weights (own@hospital-01)" in capsys.readouterr().err
+    assert register("shared", together, "--sites", sites) == 0
+    assert register("shared", alone, "--sites", sites) == 2
+    assert "shared is the name of other weights (shared)" in capsys.readouterr().err
+    assert set(registered_weights(sites)) == {"own@hospital-01", "shared"}
+
+
 def test_an_encoder_file_keeps_its_sha256(sites, pretraining, tmp_path):
     """So that the name in a simulation and at a server stand for the same file."""
     assert register("a", pretraining[0], "--sites", sites) == 0

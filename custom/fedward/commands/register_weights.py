@@ -31,7 +31,8 @@ def command(name: str, source: Path, sites: Path | None, kit: Path | None, which
 
     SOURCE is the run folder of a pretraining, a .safetensors model, or a torchvision DenseNet-121 file (.pth), of which
     the encoder alone is kept; of a U-Net, all. A copy is written to weights/NAME.safetensors, and its SHA-256 into
-    SITES/weights.json or into local/fedward.yml of the server's kit.
+    SITES/weights.json or into local/fedward.yml of the server's kit. Of a run with --mode local each hospital's weights
+    are registered, for jobs with --mode local in which each hospital begins with its own.
     """
     from fedward.networks.registering import register_in_kit, register_in_sites
 
@@ -41,15 +42,17 @@ def command(name: str, source: Path, sites: Path | None, kit: Path | None, which
         registered = register_in_sites(name, source, which, sites, replace)
     else:
         assert kit is not None  # one of the two is given
-        registered = register_in_kit(name, source, which, kit, replace)
-    about = registered.metadata
-    arguments = ", ".join(f"{key} {value}" for key, value in about["network_args"].items())
-    click.echo(f"{name} is registered in {registered.listed_in}")
-    click.echo(f"  file     {registered.file}")
-    click.echo(f"  SHA-256  {registered.sha256}")
-    click.echo(f"  tensors  {registered.tensors} of {about['network']} ({arguments})")
-    click.echo(f"  from     {_origin(about)}")
-    click.echo(f"A job takes them with --starting-weights {name}.")
+        registered = [register_in_kit(name, source, which, kit, replace)]
+    for one in registered:
+        about = one.metadata
+        arguments = ", ".join(f"{key} {value}" for key, value in about["network_args"].items())
+        click.echo(f"{one.name} is registered in {one.listed_in}")
+        click.echo(f"  file     {one.file}")
+        click.echo(f"  SHA-256  {one.sha256}")
+        click.echo(f"  tensors  {one.tensors} of {about['network']} ({arguments})")
+        click.echo(f"  from     {_origin(about)}")
+    alone = "" if registered[0].name == name else " and --mode local"
+    click.echo(f"A job takes them with --starting-weights {name}{alone}.")
 
 
 def _origin(about: dict[str, object]) -> str:

@@ -18,7 +18,7 @@ from fedward.networks.torchvision_weights import save_torchvision_encoder
 from fedward.networks.weights_entry import with_entry
 from fedward.rounds.run_folder import check_name, existing_run, read_json, write_bytes, write_json
 from fedward.settings import RANDOM
-from fedward.simulation import WEIGHTS
+from fedward.simulation import WEIGHTS, own_weights
 from fedward.site_config import FILE_NAME, read_site_config
 
 FOLDER = "weights"  # in the folder of the sites or the server's kit
@@ -27,8 +27,9 @@ TORCH_FILES = (".pth", ".pt")
 
 @dataclass(frozen=True)
 class Registered:
-    """What was registered: the list that names it, its file, SHA-256, number of tensors and metadata."""
+    """What was registered: its name, the list that names it, its file, SHA-256, number of tensors and metadata."""
 
+    name: str
     listed_in: Path
     file: Path
     sha256: str
@@ -36,19 +37,41 @@ class Registered:
     metadata: dict[str, Any]
 
 
-def register_in_sites(name: str, source: Path, which: str, sites: Path, replace: bool) -> Registered:
-    """Register for simulations with the sites in `sites`: SITES/weights/NAME.safetensors and SITES/weights.json."""
+def register_in_sites(name: str, source: Path, which: str, sites: Path, replace: bool) -> list[Registered]:
+    """Register for simulations with the sites in `sites`: SITES/weights/NAME.safetensors and SITES/weights.json.
+
+    Of a run in which each hospital trained alone, each hospital's weights as its own.
+    """
     _check_weights_name(name)
     read_partition(sites)
     listed_in = sites / WEIGHTS
     entries = read_json(listed_in) if listed_in.is_file() else {}
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise FedwardError(f"{listed_in} must map names to 'file' and 'sha256': restore it, or remove it")
-    data, metadata, tensors = _weights(source, which)
-    file = sites / FOLDER / f"{name}.safetensors"
-    sha256 = _write(name, data, file, entries.get(name, {}).get("sha256"), replace)
-    write_json(listed_in, {**entries, name: {"file": f"{FOLDER}/{file.name}", "sha256": sha256}})
-    return Registered(listed_in, file, sha256, tensors, metadata)
+    sources = _sources(name, source)
+    if others := [known for known in entries if known.partition("@")[0] == name and known not in sources]:
+        raise UsageError(
+            f"{name} is the name of other weights ({others[0]}), of all hospitals together or of each alone: choose "
+            "another name"
+        )
+    registered = []
+    for own, path in sources.items():
+        data, metadata, tensors = _weights(path, which)
+        file = sites / FOLDER / f"{own}.safetensors"
+        sha256 = _write(own, data, file, entries.get(own, {}).get("sha256"), replace)
+        entries[own] = {"file": f"{FOLDER}/{file.name}", "sha256": sha256}
+        registered.append(Registered(own, listed_in, file, sha256, tensors, metadata))
+    write_json(listed_in, entries)
+    return registered
+
+
+def _sources(name: str, source: Path) -> dict[str, Path]:
+    """What is registered, and where it lies: one thing, or a part for each hospital of a run with --mode local."""
+    if source.is_dir():
+        run = existing_run(source)
+        if read_json(run.run).get("mode") == "local":
+            return {own_weights(name, site): source / site for site in read_json(run.settings)["sites"]}
+    return {name: source}
 
 
 def register_in_kit(name: str, source: Path, which: str, kit: Path, replace: bool) -> Registered:
@@ -56,6 +79,11 @@ def register_in_kit(name: str, source: Path, which: str, kit: Path, replace: boo
     from fedward.kits.kit import open_kit
 
     _check_weights_name(name)
+    if list(_sources(name, source)) != [name]:
+        raise UsageError(
+            f"{source} is a run of hospitals alone (--mode local), which a network has no use for: give a federated "
+            "run, or the folder of one of its hospitals"
+        )
     opened = open_kit(kit)
     if opened.role != "server":
         raise UsageError(f"{kit} is the kit of {opened.name}: starting weights are registered in the server's kit")
@@ -73,7 +101,7 @@ def register_in_kit(name: str, source: Path, which: str, kit: Path, replace: boo
     mode = listed_in.stat().st_mode
     write_bytes(listed_in, changed.encode())
     os.chmod(listed_in, mode)
-    return Registered(listed_in, file, sha256, tensors, metadata)
+    return Registered(name, listed_in, file, sha256, tensors, metadata)
 
 
 def _check_weights_name(name: str) -> None:
