@@ -144,6 +144,10 @@ def no_nifti(path):
     path.write_text("x" * 500)
 
 
+def nifti_2(path):
+    path.write_bytes(b"\x1c\x02\0\0n+2\0\r\n\x1a\n" + bytes(600))
+
+
 def wrong_truth(path):
     write(path, heart()[0])
     write(path.with_name("scan_gt.nii.gz"), heart()[1] * 2)
@@ -162,6 +166,7 @@ def truth_elsewhere(path):
         (cut_short, "truncated"),
         (one_value, "constant image"),
         (no_nifti, "it is no NIfTI file"),
+        (nifti_2, "it is NIfTI-2, and NIfTI-1 alone is read; convert it to NIfTI-1"),
         (wrong_truth, "wrong labels: 4, 6"),
         (truth_elsewhere, "wrong size"),
     ],

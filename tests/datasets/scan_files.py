@@ -1,5 +1,8 @@
 """Small NIfTI files and a small set of scans in the layout of ACDC, for tests."""
 
+import gzip
+import struct
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -13,6 +16,25 @@ def write_nifti(path, voxels, spacing=SPACING, axes="LPS", origin=(3.0, -7.0, 11
     image.SetOrigin(origin)
     path.parent.mkdir(parents=True, exist_ok=True)
     sitk.WriteImage(sitk.DICOMOrient(image, axes), str(path))
+    return path
+
+
+def write_nifti_2(path, voxels, order):
+    """int16 voxels (Z, H, W) in a NIfTI-2 file with the bytes of a number in `order`, < or >, as nibabel writes it."""
+    header = bytearray(544)
+    depth, height, width = voxels.shape
+    for place, kind, values in (
+        (0, "i8s", (540, b"n+2\0\r\n\x1a\n")),
+        (12, "2h", (4, 16)),
+        (16, "8q", (3, width, height, depth, 1, 1, 1, 1)),
+        (104, "8d", (1, *SPACING[::-1], 1, 1, 1, 1)),
+        (168, "q2d", (544, 1, 0)),
+        (344, "2i", (0, 1)),
+        (400, "12d", (SPACING[2], 0, 0, 3, 0, SPACING[1], 0, -7, 0, 0, SPACING[0], 11)),
+    ):
+        struct.pack_into(order + kind, header, place, *values)
+    content = bytes(header) + voxels.astype(f"{order}i2").tobytes()
+    path.write_bytes(gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
     return path
 
 

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scan_files import SPACING, classes, voxels, write_nifti
+from scan_files import SPACING, classes, voxels, write_nifti, write_nifti_2
 
 from fedward.datasets.base import FileProblem
 from fedward.datasets.nifti import nifti_stem, read_grid, read_nifti, read_volume
@@ -192,6 +192,28 @@ def test_labels_that_are_not_finite_are_refused(tmp_path):
 def test_what_is_no_nifti_is_refused(tmp_path, ending, content, reason):
     (tmp_path / f"a.{ending}").write_bytes(content)
     assert refused(tmp_path / f"a.{ending}").reason == reason
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_nifti_2_is_refused_with_the_way_to_convert_it(tmp_path, capfd, ending, order):
+    """SimpleITK reads no such file, and its NIfTI library complains of a wrong header on its own."""
+    path = write_nifti_2(tmp_path / f"a.{ending}", voxels(), order)
+    image = write_nifti(tmp_path / "b.nii", voxels())
+    readings = (
+        lambda: read_volume(path, None, 3),
+        lambda: read_volume(image, path, 900),
+        lambda: read_grid(path),
+        lambda: write_labels(tmp_path / "labels.nii.gz", classes(), like=path),
+    )
+    for read in readings:
+        with pytest.raises(FileProblem) as raised:
+            read()
+        assert raised.value.path == path
+        assert raised.value.reason == "unreadable: it is NIfTI-2, and NIfTI-1 alone is read"
+        assert raised.value.advice.startswith("convert it to NIfTI-1")
+    assert capfd.readouterr().err == ""
+    assert not (tmp_path / "labels.nii.gz").exists()
 
 
 def test_a_grid_without_right_angles_is_refused(tmp_path):

@@ -21,7 +21,9 @@ from fedward.datasets.base import FileProblem
 from fedward.datasets.scan import ScanVolume
 
 NIFTI_FILE = re.compile(r"([^.].*?)\.nii(\.gz)?", re.IGNORECASE)
-HEADER_SIZES = (348, 540)  # bytes of NIfTI-1 and -2, as a header's first number says
+HEADER = 348  # bytes of a NIfTI-1 header, as its first number says
+NIFTI_2 = b"n+2"  # behind the first number of a NIfTI-2 header
+PACKED = b"\x1f\x8b"  # how a gzip file begins
 FLOATS = {16: np.float32, 64: np.float64}  # NIfTI's codes of types
 OPPOSITE = {"R": "L", "A": "P", "I": "S"}
 COPY_AGAIN = "copy it again from the original"
@@ -114,6 +116,9 @@ def _open(path: Path) -> Any:
         raise FileProblem(path, "missing: no such file", "restore it from the original")
     if path.stat().st_size == 0:
         raise FileProblem(path, "unreadable: the file is empty", COPY_AGAIN)
+    if first_bytes(path, 7)[4:] == NIFTI_2:  # the NIfTI library may take it for another format
+        advice = 'convert it to NIfTI-1, as with nibabel: Nifti1Image.from_image(load("OLD")).to_filename("NEW")'
+        raise FileProblem(path, "unreadable: it is NIfTI-2, and NIfTI-1 alone is read", advice)
     reader = _sitk().ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("NiftiImageIO")
@@ -145,15 +150,26 @@ def _check_content(path: Path, reader: Any) -> None:
         raise FileProblem(path, f"truncated: {missing:,} bytes of its voxels are missing", COPY_AGAIN)
     kind = FLOATS.get(int(reader.GetMetaData("datatype")))
     if kind is not None:
-        little = int.from_bytes(content[:4], "little") in HEADER_SIZES
+        little = int.from_bytes(content[:4], "little") == HEADER
         stored = np.dtype(kind).newbyteorder("<" if little else ">")
         _check_finite(path, np.frombuffer(content, stored, voxels, start))
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of a file's unpacked content; none where it cannot be unpacked."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == PACKED
+        with gzip.open(path) if packed else path.open("rb") as file:
+            return file.read(count)
+    except (OSError, EOFError, zlib.error):
+        return b""
 
 
 def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        return gzip.decompress(content) if content.startswith(PACKED) else content
     except EOFError:
         raise FileProblem(path, "truncated: the compressed file ends too soon", COPY_AGAIN) from None
     except (OSError, zlib.error) as error:
