@@ -55,6 +55,7 @@ def test_partition_lays_out_shows_and_draws(phantoms, tmp_path, capsys):
     assert run(cli, [*arguments, "--workers", "1", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("hospital-01", "hospital-02", "hospital-03", "test", "server"))
+    assert "check-data" not in shown  # it has read every volume
     assert (out / "partition.png").read_bytes().startswith(b"\x89PNG")
     partition = read_partition(out)
     patients = [n for site in partition["sites"].values() for n in site["patients"].values()]

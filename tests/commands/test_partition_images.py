@@ -45,6 +45,7 @@ def test_it_lays_out_shows_and_draws(nih, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "chestxray14: 3 hospitals by non_iid, fold 2 of 5, seed 0" in shown
     assert all(name in shown for name in ("hospital-01", "hospital-03", "test", "server", "of 14", "Laid out by links"))
+    assert f"not read: fedward check-data chestxray14 {nih} reads every file\n" in shown
     assert (out / "partition.png").read_bytes().startswith(b"\x89PNG")
     assert not (out / "plan.csv").exists()
     partition = read_partition(out)
@@ -65,7 +66,9 @@ def test_labels_alone_give_a_plan_and_no_links(nih, tmp_path, capsys):
     assert "image missing" in capsys.readouterr().err
     assert not out.exists()
     assert run(cli, [*arguments, "--labels-only", "--by", "dirichlet"]) == 0
-    assert "Planned in" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Planned in" in shown
+    assert "check-data" not in shown
     assert sorted(path.name for path in out.iterdir()) == ["partition.json", "partition.png", "plan.csv"]
     assert read_partition(out)["settings"]["alpha"] == 0.5
     rows = list(csv.DictReader((out / "plan.csv").open()))

@@ -42,6 +42,7 @@ def test_partition_lays_out_shows_and_draws(phantoms, tmp_path, capsys):
     assert "acdc: 2 hospitals by stratified, seed 0" in shown
     for text in ("hospital-01", "hospital-02", "test", "server", "DCM/HCM/MINF/NOR/RV", "1/1/1/1/1"):
         assert text in shown
+    assert shown.endswith(f"not read: fedward check-data acdc {phantoms} reads every file\n")
     assert (out / "partition.png").read_bytes().startswith(b"\x89PNG")
     written = read_partition(out)
     assert written["settings"] == {

@@ -1,5 +1,6 @@
 """`fedward partition`: deal a data set's patients to hospitals, test and server, by links."""
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,9 @@ def command(data_set: str, folder: Path, out: Path, workers: int, **options: Any
         console.print(f"Warning: {warning}", style="yellow", soft_wrap=True)
     done = f"Planned in {out / 'plan.csv'}" if labels_only else f"Laid out by links in {out}"
     console.print(f"{done}; chart: {out / 'partition.png'}", soft_wrap=True)
+    if not labels_only and table is not volume_table:  # volumes with masks are read: a bad one has ended it
+        check = f"fedward check-data {data_set} {shlex.quote(str(folder))}"
+        click.echo(f"The images themselves were not read: {check} reads every file")
 
 
 def partition_volumes(source: Any, folder: Path, out: Path, workers: int, **options: Any) -> dict[str, Any]:
