@@ -120,7 +120,10 @@ CONTRASTIVE = Job(
             help=f"The second encoder at the begin of a round. {_of('momentum_encoder')}",
         ),
         click.option(
-            "--bank-size", type=click.IntRange(2), help=f"Features that a site keeps and offers. {_of('bank_size')}"
+            "--bank-size",
+            type=click.IntRange(2),
+            help="Features that a site keeps and offers; a hospital's kit may allow fewer and then refuses the job. "
+            f"{_of('bank_size')}",
         ),
         click.option(
             "--negatives",

@@ -152,6 +152,20 @@ def test_settings_out_of_their_range_are_refused(changes, message):
         check(values, changes.get("study", "brain"))
 
 
+@pytest.mark.parametrize(("size", "taken"), [(4096, True), (4097, False)])
+def test_more_features_than_any_kit_lets_out_are_refused_at_the_server(size, taken):
+    folder = JOBS / "cardiac_contrastive" / "fcl"
+    text = {name: (folder / name).read_text() for name in (SERVER, CLIENT, META)}
+    files = {name: part.replace('"bank_size": 4096', f'"bank_size": {size}').encode() for name, part in text.items()}
+    hospitals = tuple(f"hospital-{n:02d}" for n in range(1, 11))
+    network = replace(NETWORK, hospitals=hospitals, studies={"cardiac": {"sites": hospitals, "admins": []}})
+    if taken:
+        assert check_job(files, network, "cardiac").contrast.bank_size == size
+        return
+    with pytest.raises(UsageError, match=r"4,097 features .* no kit lets more than 4,096 out: .* --bank-size 4096"):
+        check_job(files, network, "cardiac")
+
+
 def test_the_study_of_the_session_counts():
     with pytest.raises(UsageError, match=r"belongs to study 'brain' but was submitted under 'heart'.*--study brain"):
         check(job(), "heart")

@@ -458,7 +458,7 @@ def test_the_plan_of_a_job_that_exchanges_features():
         (
             {"max_rows": 512, "min_noise": 0},
             {},
-            r"up to 4,096 features of a site \(bank_size\), and 512 may leave",
+            r"up to 4,096 features of a site \(bank_size\), and 512 may leave this one: .* --bank-size 512 or less",
         ),
         (
             {"max_rows": 4096, "min_noise": 0.1},

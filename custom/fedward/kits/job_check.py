@@ -11,6 +11,8 @@ from fedward.kits.job_app import check_app
 from fedward.kits.job_archive import APP, CLIENT_CONFIG, META, SERVER_CONFIG, shown
 from fedward.kits.job_json import strict_json
 from fedward.kits.kit import Network
+from fedward.kits.leaving_plan import offered_features
+from fedward.kits.leaving_policy import MOST_FEATURES
 from fedward.settings import DEFAULT_STUDY, RANDOM, RunSettings
 from fedward.site_config import SiteConfig
 
@@ -23,6 +25,12 @@ def check_job(files: dict[str, bytes], network: Network, study: str) -> RunSetti
     settings = check_app(files[f"{APP}/{SERVER_CONFIG}"], files[f"{APP}/{CLIENT_CONFIG}"])
     check_meta(strict_json(files[META], META), settings)
     check_network(settings, network)
+    offered = offered_features(settings)
+    if offered is not None and offered["rows"] > MOST_FEATURES:  # each site would refuse it
+        raise UsageError(
+            f"the job offers up to {offered['rows']:,} features of a site (bank_size), and no kit lets more than "
+            f"{MOST_FEATURES:,} out: give it --bank-size {MOST_FEATURES} or less"
+        )
     if settings.study != study:
         raise UsageError(
             f"the job belongs to study {settings.study!r} but was submitted under {study!r}: "

@@ -112,7 +112,7 @@ def refused_features(settings: RunSettings, rules: Rules) -> str | None:
     if offered["rows"] > rule.max_rows:
         return (
             f"the job offers up to {offered['rows']:,} features of a site (bank_size), and {rule.max_rows:,} may leave "
-            "this one: take a smaller bank_size, or leave the site out"
+            f"this one: give the job --bank-size {rule.max_rows} or less, or leave the site out"
         )
     if offered["noise"] < rule.min_noise:
         return (
