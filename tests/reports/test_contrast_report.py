@@ -57,6 +57,11 @@ def test_all_sections_are_there_linked_and_safe(page):
     assert sum(a.startswith("data:image/png") for a in page.addresses) == 1
 
 
+def test_beside_the_loss_stands_why_it_rises_in_round_2(page):
+    text = " ".join(page.text["curves"].split())
+    assert "its training loss has a term less and is lower. The validation loss never has that term." in text
+
+
 def test_encoder_and_how_to_use_it(page, root):
     assert "ab" * 32 in page.text["results"]
     assert "fedward register-weights fcl RUN --sites SITES" in page.text["results"]
@@ -152,6 +157,7 @@ def test_a_baseline_without_exchange(tmp_path):
     assert "effective rank of the features: 2.0 before training" in page.text["summary"]
     assert "No features were exchanged" in page.text["given"]
     assert "What was exchanged" not in page.text["given"]
+    assert "a term less" not in page.text["curves"]
     assert len([row for row in page.rows["given"] if "of 100 cases" in row[-1]]) == 1
     assert "No pictures of views" in page.text["views"]
     assert "no values" in charts(page)[0]

@@ -132,6 +132,19 @@ def test_a_contrastive_pretraining_shows_its_exchange():
     assert "partition" in shown(records, terminal=True)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_why_the_loss_rises_with_the_first_exchange_is_said_once(terminal):
+    exchanged = shown(contrast_records(5, 5, exchange=True, probed=True, collapsed=False), terminal)
+    note = "Note: from the first exchange on the loss has a second term"
+    assert exchanged.count(note) == 1
+    if not terminal:
+        assert [line[:9] for line in exchanged.splitlines()[:3]] == ["round 1/2", "Note: fro", "round 2/2"]
+    alone = contrast_records(5, 5, exchange=False, probed=True, collapsed=False)
+    assert "Note" not in shown(alone, terminal)
+    alone[1]["exchange"] = {"banks": {"hospital-01": {"rows": 4}}}  # nobody else answered
+    assert "Note" not in shown(alone, terminal)
+
+
 def test_structures_show_the_mean_and_the_lowest_dice():
     records = structures_records(rounds=3, planned=3, level=0.8, sites=SITES[:2])
     assert task_of_records(records) == "structures"

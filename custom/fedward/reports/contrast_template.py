@@ -30,8 +30,9 @@ server's kit instead. Jobs then name the weights: <code>--starting-weights {{ we
 CURVES = """\
 {% if curves %}<figure><img src="{{ curves }}" alt="Loss, feature statistics and nearest neighbours over the rounds">
 <figcaption>On {{ validation_images|thousands }} validation slices; round 0 is the model before training. Below a dotted
-line the features count as collapsed.{% if contrast.exchange %} The first round trains without the features of others,
-so its loss has a term less.{% endif %}</figcaption></figure>
+line the features count as collapsed.{% if contrast.exchange %} The first round trains without the features of others:
+its training loss has a term less and is lower. The validation loss never has that term.{% endif %}</figcaption>
+</figure>
 {% else %}<p>No round has finished yet.</p>{% endif %}
 """
 

@@ -13,6 +13,7 @@ from fedward.reports.metrics import number
 from fedward.rounds.record import Record
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+SECOND_TERM = "Note: from the first exchange on the loss has a second term, against other hospitals' features: it rises"
 OTHER_LINES = 8  # headings, rules and the note around the rounds and hospitals
 
 
@@ -23,7 +24,7 @@ class LiveTable:
     columns follow from what the records hold. Cost, Dice, AUC and the
     like are those of the model the round received, so the last global model has a line of its own. On a terminal the
     latest rounds that fit are redrawn, with each hospital's last weight below; the whole table is left behind at the
-    end. Elsewhere (a pipe, a log) every record is one plain line. A warning of a site is told once.
+    end. Elsewhere (a pipe, a log) every record is one plain line. Warnings and notes are told once.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class LiveTable:
         """Show one more record."""
         self.records.append(record)
         self._warn(record)
+        self._note(record)
         if self.console.is_terminal:
             self._live.update(self._table(fitting=True), refresh=True)
         else:
@@ -63,6 +65,12 @@ class LiveTable:
             if text not in self._told:
                 self._told.add(text)
                 self.console.print(f"Warning: {text}", style="yellow", soft_wrap=True, highlight=False, markup=False)
+
+    def _note(self, record: Record) -> None:
+        """Say once why the loss rises where features of others come in."""
+        if len((record.get("exchange") or {}).get("banks") or ()) > 1 and SECOND_TERM not in self._told:
+            self._told.add(SECOND_TERM)
+            self.console.print(SECOND_TERM, soft_wrap=True, highlight=False, markup=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
