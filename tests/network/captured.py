@@ -83,11 +83,6 @@ def _plain(headers: dict[str, Any], payload: bytes) -> Message:
     return message
 
 
-def names(messages: list[Message]) -> set[tuple[str, str]]:
-    """Channel and topic of each message."""
-    return {(message.channel, message.topic) for message in messages}
-
-
 def results(messages: list[Message]) -> list[Any]:
     """The task results that one process sent, each with the arrays that the server fetched for it.
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,12 @@ class Network:
         texts = [self.kit(name) / "log.txt", self.kit(name) / "console.txt"]
         return "\n".join(path.read_text(errors="replace") for path in texts if path.is_file())
 
-    def export(self, folder: Path, name: str, *options: str, study: str = STUDY) -> Path:
+    def export(
+        self, folder: Path, name: str, *options: str, study: str = STUDY, job: Path = JOB, tiny: Sequence[str] = TINY
+    ) -> Path:
         """A job folder as job.py exports it."""
-        arguments = [*TINY, *options, "--study", study, "--name", name, "--export", "--export-dir", folder]
-        done = command(sys.executable, JOB, *arguments)
+        arguments = [*tiny, *options, "--study", study, "--name", name, "--export", "--export-dir", folder]
+        done = command(sys.executable, job, *arguments)
         assert done.returncode == 0, done.stdout
         return folder / name
 

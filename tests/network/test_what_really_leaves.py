@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import pytest
-from captured import CONNECTION, RECEIPT, RESULT, SOCKET, entries, names
-from captured_jobs import SITE, capture_jobs, middle, peer_properties
+from captured_jobs import SITE, capture_jobs
+from captured_site import found, middle, peer_properties
+from channels import LEAVES, SOMETIMES, check_nothing_hidden, names
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import ReservedHeaderKey, Shareable
-from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 
 from fedward.flare.leaving import PEER_NAMES, leaves_outside
 from fedward.flare.tasks import ERROR, REPORT, TRAIN, VALIDATE
@@ -20,39 +19,6 @@ from fedward.kits.leaving_list import DETAIL_COUNTS, DETAIL_METRICS, EVALUATIONS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SMALL = 4096  # bytes of headers and payload, for everything but results
-
-# Every channel and topic on which something leaves, and what. A new one means: find out what it carries, decide.
-LEAVES = {
-    # the connection itself
-    (CONNECTION, "HELLO"),  # the site's name (with the job's id for a job's process), the time
-    (CONNECTION, "READY"),  # the same: the answer to the site's own job process, on this machine
-    ("cellnet.channel", "bye"),  # empty: a process ends
-    # the site's parent process
-    ("task", "challenge"),  # the site's name and a random number
-    ("task", "register"),  # see test_what_a_site_tells_when_it_registers
-    ("task", "heart_beat"),  # the ids of the jobs that run here; which start of the kit this is
-    ("task", "report_job_failure"),  # a job's process has ended: job id and exit code, also where nothing failed
-    ("admin", "reply_scheduler.check_resource"),  # whether the site has a place for the job
-    ("admin", "reply"),  # that the job's configuration was taken, or in one sentence why not
-    ("admin", "reply_train.start_job"),  # that its process is started
-    ("admin", "reply_train.abort"),  # that it is ended
-    # a job's process
-    ("aux_communication", "__sync_runner__"),  # it is there: names of site and job
-    ("aux_communication", "__job_heartbeat__"),  # the same, while it runs
-    ("server_command", "get_task"),  # is there a task? names of site and job, id of the last task
-    ("aux_communication", "__task_check__"),  # is the task still wanted? its id
-    RESULT,  # the result of a task: what the kit's list names
-    ("download_service__", "download_service__download"),  # asks for the arrays of the received model
-    ("return_only", "download_service__:download_service__download"),  # the arrays of its own result
-    RECEIPT,  # how many bytes have been received
-}
-SOMETIMES = {
-    (CONNECTION, "PING"),  # nothing, on a connection that was idle for a minute
-    (CONNECTION, "PONG"),  # the answer to that
-    ("admin", "reply_train.abort"),  # only where a job ends before its process has
-}
-LARGE = {RESULT, ("return_only", "download_service__:download_service__download")}
 # Names of headers, beside those of FLARE's transport (cn__, sm__).
 HEADERS = {
     "client_name",
@@ -81,11 +47,6 @@ def captured(tmp_path_factory):
     return capture_jobs(tmp_path_factory.mktemp("leaves"))
 
 
-def _found(needles: dict[str, bytes], texts: Iterable[bytes]) -> set[str]:
-    """Names of the needles that occur in one of the texts."""
-    return {name for text in texts for name, needle in needles.items() if needle in text}
-
-
 def _files(*folders: Path) -> Iterable[bytes]:
     """Names and contents of all files below, archives unpacked as well."""
     for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
@@ -109,7 +70,7 @@ def test_both_jobs_ran_as_meant(captured):
 
 
 def test_results_hold_what_the_list_names_and_nothing_else(captured):
-    sent = captured.results("good")
+    sent = captured.results(captured.jobs["good"])
     tasks = [result[ReservedHeaderKey.HEADERS][ReservedHeaderKey.TASK_NAME] for result in sent]
     assert tasks == [TRAIN, TRAIN, VALIDATE]
     for result, task in zip(sent, tasks, strict=True):
@@ -127,7 +88,7 @@ def test_results_hold_what_the_list_names_and_nothing_else(captured):
 
 def test_the_comparison_sees_what_the_list_does_not_name(captured):
     """So that the test above can fail: each thing that is taken off the list is found in what was sent."""
-    sent = captured.results("good")[0]
+    sent = captured.results(captured.jobs["good"])[0]
     fewer = Rules(
         parameters={},
         metrics=captured.rules.metrics - {"loss"},
@@ -141,7 +102,7 @@ def test_the_comparison_sees_what_the_list_does_not_name(captured):
 
 
 def test_of_an_error_its_kind_alone_leaves_and_the_sentence_stays(captured):
-    (sent,) = captured.results("broken")
+    (sent,) = captured.results(captured.jobs["broken"])
     headers = sent[ReservedHeaderKey.HEADERS]
     assert leaves_outside(sent, captured.rules, TRAIN, captured.received) == []
     assert "DXO" not in sent
@@ -153,19 +114,13 @@ def test_of_an_error_its_kind_alone_leaves_and_the_sentence_stays(captured):
 
 
 def test_it_leaves_on_these_channels_and_no_others(captured):
-    found = names(captured.messages)
-    assert found <= LEAVES | SOMETIMES
-    assert found >= LEAVES - SOMETIMES
+    used = names(captured.messages)
+    assert used <= LEAVES | SOMETIMES
+    assert used >= LEAVES - SOMETIMES
 
 
 def test_nothing_is_hidden_from_the_capture(captured):
-    """Headers and payloads are readable, small where they are no results, and go through these connections alone."""
-    for message in captured.messages:
-        assert not message.headers.get(MessageHeaderKey.ENCRYPTED), message.topic
-        assert len(message.raw) < SMALL or (message.channel, message.topic) in LARGE, message.topic
-    asked = {payload.decode() for file in captured.files for _, kind, _, payload in entries(file) if kind == SOCKET}
-    # Which of its addresses this machine would use (a datagram socket, nothing is sent); a job's process to its parent.
-    assert all(re.fullmatch(r"\('10\.255\.255\.255', 1\)|\('localhost', \d+\)", address) for address in asked), asked
+    check_nothing_hidden(captured)
 
 
 def test_what_a_site_tells_when_it_registers(captured):
@@ -201,25 +156,22 @@ def test_what_goes_with_every_message(captured):
 def test_no_image_no_patient_and_no_folder_left(captured):
     assert len([name for name in captured.needles if name.startswith("pixels")]) == 15  # five patients, three slices
     assert len([name for name in captured.needles if name.startswith("prepared")]) == 10
-    sent = [message.raw for message in captured.messages]
-    for file in captured.files:
-        for _, _, headers, payload in entries(file):
-            sent += [msgpack.packb(headers), payload]
-    assert _found(captured.needles, sent) == set()
-    layer = max(captured.results("good")[0]["DXO"]["data"].values(), key=lambda value: value.nbytes)
-    assert _found({"a layer": middle(layer.tobytes())}, sent) == {"a layer"}  # an array is found where one is sent
+    sent = captured.sent
+    assert found(captured.needles, sent) == set()
+    layer = max(captured.results(captured.jobs["good"])[0]["DXO"]["data"].values(), key=lambda value: value.nbytes)
+    assert found({"a layer": middle(layer.tobytes())}, sent) == {"a layer"}  # an array is found where one is sent
 
 
 def test_none_of_it_is_at_the_server(captured):
     server = list(_files(captured.network.server, captured.network.root / "runs"))
     assert any(captured.jobs["broken"].encode() in text for text in server)  # it has heard of the job
-    assert _found(captured.needles, server) == set()
+    assert found(captured.needles, server) == set()
 
 
 def test_all_of_it_is_at_the_hospital(captured):
     """So that the two tests above can fail: the same search finds the names in the site's log, and the images there."""
     sites = captured.network.sites
-    at_site = _found(captured.needles, _files(captured.kit, sites / SITE, sites / "cache"))
+    at_site = found(captured.needles, _files(captured.kit, sites / SITE, sites / "cache"))
     lost = f"file {captured.broken.name}"  # it was broken after this piece was taken
     converted = {name for name in captured.needles if name.startswith("pixels") or name.endswith("gets it")}
     assert captured.needles.keys() - converted - {lost} == at_site
