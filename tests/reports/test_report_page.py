@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -16,6 +17,13 @@ from fedward.reports.overlays import save_overlays
 from fedward.reports.page import write_report
 from fedward.reports.run_data import load_run
 from fedward.reports.segmentation_page import SECTIONS
+from fedward.reports.template import COMMON, STYLE
+
+TASKS = ("classification", "contrast", "pretext", "segmentation", "structures")
+
+
+def task_templates(task):
+    return import_module(f"fedward.reports.{task}_template").TEMPLATES
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,17 @@ def test_the_page_loads_nothing_and_runs_nothing(page, finished):
     assert "default-src 'none'" in html
     assert not re.search(r"https?://|@import|url\(", html)
     assert not page.open  # every tag is closed
+
+
+def test_the_style_reaches_the_browser_as_written(page, finished):
+    """Escaped quotes in it cost the page its font, and the tables their widths."""
+    assert f"<style>{STYLE}</style>" in (finished / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("templates", [COMMON, *map(task_templates, TASKS)], ids=["common", *TASKS])
+def test_a_table_scrolls_in_a_box_of_its_own(templates):
+    for text in templates.values():
+        assert text.count("<table") == text.count('<div class="wide"><table>')
 
 
 def test_all_sections_are_there_and_linked(page):

@@ -17,7 +17,7 @@ h3 { font-size: 15px; margin: 22px 0 6px; }
 p { margin: 6px 0 10px; max-width: 78ch; }
 .soft, caption, figcaption, .note { color: var(--soft); font-size: 13.5px; }
 nav { margin: 14px 0 0; font-size: 13.5px; }
-nav a { color: var(--accent); margin-right: 14px; text-decoration: none; white-space: nowrap; }
+nav a { display: inline-block; color: var(--accent); margin-right: 14px; text-decoration: none; }
 .state { display: inline-block; padding: 1px 10px; border-radius: 10px; font-size: 13px; font-weight: 600;
   border: 1px solid; vertical-align: 4px; margin-left: 8px; }
 .finished { color: #00694c; background: #e6f5ef; } .running { color: #00527f; background: #e5f1f8; }
@@ -30,11 +30,16 @@ nav a { color: var(--accent); margin-right: 14px; text-decoration: none; white-s
 .tile { background: var(--tint); border-radius: 8px; padding: 12px 16px; }
 .tile b { display: block; font-size: 24px; font-weight: 650; line-height: 1.2; }
 .tile span { font-size: 13px; color: var(--soft); }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
+/* a wide table scrolls in its box, with a shadow at the side where more of it is */
+.wide { overflow-x: auto; background: linear-gradient(to right, #fff 30%, transparent) left / 36px 100% local,
+  linear-gradient(to left, #fff 30%, transparent) right / 36px 100% local,
+  linear-gradient(to right, #0003, transparent) left / 12px 100% scroll,
+  linear-gradient(to left, #0003, transparent) right / 12px 100% scroll; background-repeat: no-repeat; }
+table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
 caption { text-align: left; caption-side: bottom; padding-top: 8px; }
-th, td { text-align: right; padding: 5px 7px; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { text-align: right; padding: 5px 6px; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
+thead th { white-space: normal; }
 thead tr:last-child th { border-bottom: 2px solid #b9c3cc; }
 th.group { text-align: center; border-bottom: 1px solid #b9c3cc; }
 .left, tbody th { text-align: left; color: inherit; }
@@ -62,7 +67,7 @@ PAGE = """<!DOCTYPE html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ run.name }} · fedward report</title>
-<style>{{ style }}</style>
+<style>{{ style|safe }}</style>
 </head>
 <body>
 <header>
