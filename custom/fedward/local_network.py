@@ -81,7 +81,7 @@ def _wait(network: Path, processes: Processes, hospitals: set[str]) -> None:
         if dead := processes.dead():
             raise FedwardError("the network did not start\n" + "\n".join(dead))
         try:
-            with connect(open_kit(network / ADMIN)) as connection:
+            with connect(open_kit(network / ADMIN), patience=0) as connection:  # between tries: has a kit ended?
                 while time.monotonic() < end and not processes.dead():
                     seen = connection.sites()
                     if hospitals <= seen:

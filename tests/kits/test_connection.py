@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import threading
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -87,6 +88,7 @@ def test_nobody_there(kits):
     assert "refuses the connection" in text
     assert "outgoing TCP" in text
     assert last(kit, starting=True)[0] == "warning"
+    assert last(replace(kit, role="admin"), starting=True)[0] == "warning"
     kit = dial(kits / "hospital-01", port, host="server.invalid")
     level, name, text = last(kit)
     assert (level, name) == ("problem", "name resolution")

@@ -107,7 +107,7 @@ def _show(network: Path, processes: "Processes") -> None:
 
     alive = processes.alive()
     try:
-        with connect(open_kit(network / ADMIN)) as connection:
+        with connect(open_kit(network / ADMIN), patience=0) as connection:
             seen = connection.sites()
     except FedwardError as error:
         seen = set()

@@ -1,16 +1,13 @@
 """A researcher's or administrator's connection to the server: submit, watch, download. FLARE's API, our errors."""
 
-import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nvflare.apis.job_def import JobMetaKey
 from nvflare.fuel.flare_api.api_spec import (
-    AuthenticationError,
     AuthorizationError,
     InvalidJobDefinition,
     JobNotFound,
@@ -18,16 +15,16 @@ from nvflare.fuel.flare_api.api_spec import (
     NoConnection,
     SessionClosed,
 )
-from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
+from nvflare.fuel.flare_api.flare_api import Session
 
 from fedward.errors import FedwardError, UsageError
+from fedward.flare.login import PATIENCE, log_in
 from fedward.flare.progress import RECORDS
 from fedward.kits.job_check import SERVER, refusals
 from fedward.kits.kit import Kit
 from fedward.rounds.record import Record
 from fedward.settings import DEFAULT_STUDY
 
-LOGIN_SECONDS = 15.0
 COMPLETED = "FINISHED:COMPLETED"
 TIMES = re.compile(r"^[\d: -]+( to [\d: -]+)?: ")
 
@@ -80,24 +77,11 @@ class Connection:
 
 
 @contextmanager
-def connect(kit: Kit, study: str = DEFAULT_STUDY) -> Iterator[Connection]:
-    """Log in with an admin kit; FedwardError says whether the server, the name or the study is the trouble."""
+def connect(kit: Kit, study: str = DEFAULT_STUDY, patience: float = PATIENCE) -> Iterator[Connection]:
+    """Log in with an admin kit, see `log_in`; FedwardError says whether server, name or study is the trouble."""
     if kit.role != "admin":
         raise UsageError(f"{kit.root} is the kit of {kit.name}, a {kit.role}: give the kit of a person")
-    logging.getLogger("nvflare").setLevel(logging.CRITICAL)
-    for name in ("CoreCell", "conn_manager"):  # FLARE names its loggers after classes; all of them would reach the user
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        with redirect_stdout(StringIO()):  # "Connecting to FLARE ..."
-            session = new_secure_session(kit.name, str(kit.root), timeout=LOGIN_SECONDS, study=study)
-    except NoConnection as error:
-        raise FedwardError(
-            f"no server answers at {kit.host}:{kit.port} ({error}): is it running? (fedward check-kit {kit.root})"
-        ) from error
-    except (AuthenticationError, AuthorizationError) as error:
-        raise FedwardError(f"the server refused {kit.name}, study {study!r}: {error}") from error
-    except Exception as error:
-        raise FedwardError(f"no session with {kit.host}:{kit.port}: {error} (fedward check-kit {kit.root})") from error
+    session = log_in(kit, study, patience)
     try:
         yield Connection(session)
     finally:

@@ -24,11 +24,11 @@ FIREWALL = "let this machine connect to {where} (outgoing TCP); nothing has to c
 def check_connection(kit: Kit, starting: bool = False, timeout: float = TIMEOUT) -> list[Finding]:
     """Name resolution, TCP and mutual TLS with the server.
 
-    While `starting`, a server that cannot be reached is a warning, for FLARE tries again; a server that answers with
+    While `starting`, a server that cannot be reached is a warning, for it is tried again; a server that answers with
     another certificate, or refuses this kit's, stays a problem.
     """
     findings = [_proxy(kit)]
-    unreachable = warning if starting and kit.role == "hospital" else problem
+    unreachable = warning if starting else problem
     try:
         found = socket.getaddrinfo(kit.host, kit.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
