@@ -48,6 +48,17 @@ def test_without_rotation_and_scale_each_image_is_itself_or_its_mirror_image(mon
     assert 10 <= flipped <= 30
 
 
+def test_without_a_mirror_nothing_is_flipped_and_the_rest_stays(monkeypatch):
+    image, mask = torch.rand(40, 1, 16, 16), torch.ones(40, 1, 16, 16)
+    turned = augment(image, mask, generator(), mirror=False)[0]
+    mirrored = augment(image, mask, generator())[0]
+    same = sum(torch.equal(one, other) for one, other in zip(turned, mirrored, strict=True))
+    assert 10 <= same <= 30  # the same turns and scalings; the others are flipped
+    monkeypatch.setattr(augmentation, "MAX_ROTATION", 0.0)
+    monkeypatch.setattr(augmentation, "MAX_SCALE", 0.0)
+    assert torch.allclose(augment(image, mask, generator(), mirror=False)[0], image, atol=1e-5)
+
+
 def test_the_mask_stays_binary_and_the_shapes_stay():
     moved, mask = many()
     assert moved.shape == mask.shape == (200, 1, 64, 64)

@@ -116,6 +116,21 @@ def trainer(train, validation, **changes):
     return StructuresTrainer("a", train, validation, settings, 1, 1, "cpu", structures=NAMES)
 
 
+def test_training_turns_slices_and_never_mirrors_them(monkeypatch):
+    """The right ventricle of a mirrored heart would lie where no patient has it."""
+    seen = []
+
+    def recorded(*arguments, **options):
+        seen.append(augment(*arguments, **options))
+        assert options == {"mirror": False}
+        return seen[-1]
+
+    monkeypatch.setattr("fedward.training.structures.augment", recorded)
+    own = trainer(hearts(), None, local_epochs=1, augment=True)
+    own.train(get_parameters(build_network("unet_structures", NETWORK, seed=1)), 1)
+    assert len(seen) == 3
+
+
 @pytest.mark.parametrize("loss", ["ce", "dice_ce"])
 def test_a_training_learns(loss):
     own = trainer(hearts(), hearts(seed=1), loss=loss)

@@ -25,7 +25,8 @@ class StructuresTrainer(Trainer):
     def loss(self, index: Tensor, generator: torch.Generator) -> Tensor:
         image, target = self.batch(self.train_images, index)
         if self.settings.augment:
-            image, moved = augment(image, target.unsqueeze(1).float(), generator)  # whole numbers: nothing is rounded
+            # no mirror: the sides of a heart differ; labels are whole numbers, so that nothing is rounded
+            image, moved = augment(image, target.unsqueeze(1).float(), generator, mirror=False)
             target = moved.squeeze(1).long()
         image = image.contiguous(memory_format=torch.channels_last)
         with autocast(self.settings.precision, self.device):
