@@ -57,7 +57,7 @@ PRESETS = {
             # the shared crops of 160 pixels have lost their spacing (1 mm is assumed): the middle 112 hold the heart
             common=words("--image-size 64 --pixel-spacing 1.75 --features 8 --precision bfloat16"),
             pretraining=words("--rounds 80 --local-steps 12 --batch-size 16 --optimizer adam --learning-rate 0.001"),
-            fine_tune=words("--rounds 16 --local-steps 10 --batch-size 5 --learning-rate 0.005"),
+            fine_tune=words("--rounds 20 --local-steps 10 --batch-size 5 --learning-rate 0.005"),
             patients=(1, 2, 4),
             left_out=("patient076",),  # voxel by voxel patient074
         ),
