@@ -168,6 +168,12 @@ def test_every_command_and_every_option_of_the_job_is_in_the_guides():
         assert [option for option in options(training_command(job)) if option not in text] == [], job.name
 
 
+def test_every_part_of_the_package_is_in_the_layout():
+    layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    parts = [path.parent.name for path in (ROOT / "custom" / "fedward").glob("*/__init__.py")]
+    assert [part for part in parts if f"| `{part}/` |" not in layout] == []
+
+
 def test_the_checks_find_what_is_wrong():
     text = (
         "`fedward train` and `fedward report --fast` and `--alpa`\n\n"

@@ -14,7 +14,8 @@ from fedward.errors import UsageError
 from fedward.job_options import TRAINING, WEIGHTING, Job, all_options, with_options
 from fedward.kits.kit import Kit, open_kit
 from fedward.remote import study_sites
-from fedward.running import check_out, run_and_report, run_in_poc, run_remotely
+from fedward.run_checks import check_out
+from fedward.running import run_and_report, run_in_poc, run_remotely
 from fedward.settings import RANDOM, RunSettings
 from fedward.simulation import (
     COORDINATOR,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fedward.running import ENVIRONMENTS, MODES, Mode
+from fedward.run_checks import ENVIRONMENTS, MODES, Mode
 from fedward.settings import COST_SOURCES, OPTIMIZERS, PRECISIONS, SCHEDULES, RunSettings
 from fedward.weighting.schemes import SCHEMES
 

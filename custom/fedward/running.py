@@ -1,48 +1,24 @@
 """One run from its settings to its report: federated, central or local, in the plain loop or in the FLARE simulator."""
 
-import fcntl
-import logging
-import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
 from fedward.datasets.layout import read_partition
-from fedward.errors import DataError, UsageError
+from fedward.errors import UsageError
 from fedward.kits.kit import Kit
 from fedward.machine import machine, versions
 from fedward.remote import run_on_network
 from fedward.reports.live import LiveTable
-from fedward.rounds.may_begin import check_may_begin
 from fedward.rounds.record import Record
-from fedward.rounds.run_folder import RunFolder, check_run_name, read_json, write_json
-from fedward.settings import RANDOM, RunSettings
-from fedward.simulation import CACHE, SERVER_SITE, simulation_config, with_own_weights
-
-log = logging.getLogger(__name__)
-Mode = Literal["federated", "central", "local"]
-Environment = Literal["sim", "loop", "poc", "prod"]
-MODES: tuple[Mode, ...] = ("federated", "central", "local")
-ENVIRONMENTS: tuple[Environment, ...] = ("sim", "loop", "poc", "prod")
-
-
-def check_out(out: Path) -> RunFolder:
-    """The run folder at --out, named by its last part; UsageError where that cannot name a run."""
-    check_run_name(out.name)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file: --out names the folder of the run")
-    return RunFolder(out)
-
-
-def check_apart(out: Path, sites_folder: Path) -> None:
-    """UsageError where the run would be written among the images."""
-    if out.resolve().is_relative_to(sites_folder.resolve()):
-        raise UsageError(f"--out {out} lies inside --sites {sites_folder}: give a folder outside it")
+from fedward.rounds.run_folder import RunFolder, read_json, write_json
+from fedward.run_checks import Environment, Mode, alone_in, check_apart, check_ready
+from fedward.settings import RunSettings
+from fedward.simulation import CACHE, SERVER_SITE, simulation_config
 
 
 def run_and_report(
@@ -64,7 +40,7 @@ def run_and_report(
     with alone_in(folder.root):
         if _is_trained(folder, sites_folder):
             return _complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
-        partition = _check_ready(settings, mode, environment, sites_folder, folder, threads, device)
+        partition = check_ready(settings, mode, environment, sites_folder, folder, threads, device)
         fill_cache(settings, sites_folder, console)
         console.print(
             f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False
@@ -101,7 +77,7 @@ def run_in_poc(
         leads_of = leads(place, PROJECT)
         if settings.study not in leads_of:
             raise UsageError(f"study {settings.study!r} is unknown here: --study is one of {', '.join(leads_of)}")
-        _check_ready(settings, "federated", "poc", sites_folder, folder, 1, "auto")
+        check_ready(settings, "federated", "poc", sites_folder, folder, 1, "auto")
         fill_cache(settings, sites_folder, console)
         shutil.rmtree(place / "workspace", ignore_errors=True)
         processes = start_network(
@@ -129,58 +105,6 @@ def run_remotely(
         if sites_folder is not None:
             write_json(folder.partition, read_partition(sites_folder))
         return _complete(settings, "federated", sites_folder, folder, "auto")
-
-
-def _check_ready(
-    settings: RunSettings,
-    mode: Mode,
-    environment: Environment,
-    sites_folder: Path,
-    folder: RunFolder,
-    threads: int,
-    device: str,
-) -> dict[str, Any]:
-    """Fail before anything starts where a run could not end well; returns the partition."""
-    from fedward.networks.initial import first_parameters
-    from fedward.training.site import check_site
-    from fedward.training.trainer import choose_device
-
-    choose_device(device)
-    partition = read_partition(sites_folder)
-    if astray := sorted(set(partition["sites"]) ^ set(settings.sites)):
-        raise DataError(
-            f"{', '.join(astray)}: partition.json and the folders in {sites_folder} do not name the same hospitals: "
-            "bring the folder back, or make the partition again with fedward partition"
-        )
-    for site in settings.sites:
-        check_site(site, settings, simulation_config(sites_folder, site, threads, device))
-    if mode == "federated" and environment != "poc":
-        check_may_begin(settings, folder)  # here, where the sentence reaches the user before any image is read
-    if settings.starting_weights != RANDOM:
-        server = simulation_config(sites_folder, SERVER_SITE, threads, device)
-        name = settings.starting_weights
-        for config in (
-            [with_own_weights(server, name, site) for site in settings.sites] if mode == "local" else [server]
-        ):
-            first_parameters(settings, config)
-    return partition
-
-
-@contextmanager
-def alone_in(root: Path) -> Iterator[None]:
-    """Hold a lock on the run folder, which ends with the process: two commands would spoil each other's run."""
-    root.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another command works on {root}: wait for it, or choose another --out") from None
-        yield
-    finally:
-        os.close(handle)
-        with suppress(OSError):
-            root.rmdir()  # nothing was begun in it
 
 
 def fill_cache(settings: RunSettings, sites_folder: Path, console: Console) -> None:

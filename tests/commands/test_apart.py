@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from fedward.cli import cli
 from fedward.errors import UsageError
-from fedward.running import check_apart
+from fedward.run_checks import check_apart
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from fedward.cli import cli
 from fedward.cli import run as run_command
 from fedward.rounds.run_folder import RunFolder, read_json
-from fedward.running import alone_in
+from fedward.run_checks import alone_in
 
 
 def test_a_folder_that_the_demo_did_not_make_is_left_alone(tmp_path, capsys):

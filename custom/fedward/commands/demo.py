@@ -28,7 +28,8 @@ def command(context: click.Context, out: Path, rounds: int) -> None:
     from fedward.commands import partition, phantoms
     from fedward.errors import UsageError
     from fedward.lgg_segmentation import SETTINGS
-    from fedward.running import alone_in, check_out, run_and_report
+    from fedward.run_checks import alone_in, check_out
+    from fedward.running import run_and_report
     from fedward.simulation import find_sites, threads_per_site
 
     images, sites, run = out / "phantoms", out / "sites", out / "run"
