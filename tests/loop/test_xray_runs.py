@@ -1,6 +1,7 @@
 """Whole runs on phantom X-rays in the plain loop: pretraining, its encoder, then classification from it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fedward.datasets.selection import SelectionSettings
 from fedward.datasets.xray_phantom_sets import write_chestxray14
 from fedward.errors import FedwardError
 from fedward.networks.checkpoint import load_model, read_model
+from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.running import run_and_report
@@ -21,7 +23,7 @@ from fedward.training.site import Site
 FINDINGS = 14
 # Golden metrics of these phantoms in float32 on a CPU; the tolerances are for other processors and torch versions.
 LINEAR_COSTS = [0.718, 0.704, 0.690, 0.677]  # validation cost before and after each of three rounds
-PRETEXT_LOSSES = {"moco_v2": [1.88, 1.89], "frid": [1.97, 1.64]}  # training loss of hospital-01 in two rounds
+PRETEXT_LOSSES = {"moco_v2": [2.31, 2.34], "frid": [0.95, 0.67]}  # training loss of two rounds; untrained 2.73 (MoCo)
 
 
 @pytest.fixture(scope="session")
@@ -169,14 +171,29 @@ def test_only_the_online_network_is_averaged_and_the_encoder_is_handed_on(xray_s
     for key, value in encoder.items():
         assert value.tobytes() == model[f"encoder.{key}"].tobytes()
     assert (about["network"], about["network_args"]["out_channels"]) == ("densenet121", 0)
-    records = read_records(folder.rounds)
-    record = records[0]
-    losses = [r["answers"]["hospital-01"]["loss"] for r in records[:2]]
-    assert losses == pytest.approx(PRETEXT_LOSSES[method], abs=0.25)  # 1.89 and 1.70 on two processors
+    record = read_records(folder.rounds)[0]
     assert {"features.std", "features.rank"} <= set(record["received"]["details"])
     assert read_json(folder.test)["encoder"]["file"] == "models/encoder.safetensors"
     assert (folder.root / "views.png").is_file()
     assert load_model(folder.model("encoder"))[0].classifier is None
+
+
+@pytest.mark.parametrize("method", PRETEXT_LOSSES)
+def test_a_pretext_learns_as_it_did(tmp_path, method):
+    """Two rounds of a coordinator on weak views, from which MoCo's loss soon leaves that of a guess, ln 17 = 2.83.
+
+    Groups of four keys: batch normalisation makes of two images nothing but a sign, which rounding can turn.
+    """
+    root = tmp_path / "sites"
+    phantoms(root / "coordinator", 40)
+    write_json(root / "partition.json", {"data_set": "chestxray14", "sites": {"coordinator": {}}})
+    weak = {"crop_size": 64, "min_crop": 0.9, "rotation": 0.0, "jitter": 0.1, "blur": 0.0, "flip": False}
+    own = {**weak, "private_state": "keep", "momentum": 0.9, **({"queue_size": 16} if method == "moco_v2" else {})}
+    settings = pretraining(root, method, own, preprocessing=PreprocessingSettings(bias_field="none", image_size=72))
+    training = replace(settings.training, batch_size=16, local_steps=16, optimizer="adam", learning_rate=0.003)
+    records = read_records(run(replace(settings, training=training), root, tmp_path).rounds)
+    losses = [record["answers"]["coordinator"]["loss"] for record in records[:2]]
+    assert losses == pytest.approx(PRETEXT_LOSSES[method], abs=0.1)
 
 
 def test_a_queue_too_large_for_a_hospital_is_refused_before_any_image_is_read(xray_sites, tmp_path):
