@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from fedward.reports import classification_charts as charts
 from fedward.reports.classification_template import TEMPLATES
 from fedward.reports.formats import finding_name, interval, show
+from fedward.reports.headline import before_test, who_reaches
 from fedward.reports.hospitals import hospital_rows
 from fedward.reports.image_charts import holdings
 from fedward.reports.metrics import best_validation, bytes_received, bytes_sent, number
@@ -155,23 +156,13 @@ def headline(run: Run, results: list[Result]) -> str:
     """The one sentence to take away, with the number of patients it rests on."""
     chosen = results[0] if results else None
     if chosen and chosen.mean["value"] is not None:
-        which = f"the model of round {show(chosen.round)} reaches"
-        if run.method == "local":
-            which = "the hospitals' own models reach on average"
         return (
-            f"On {chosen.patients:,} test patients no hospital trained on, {which} a mean AUC of "
-            f"{show(chosen.mean['value'])} (95 % interval {interval(chosen.mean['low'], chosen.mean['high'])}) over "
-            f"{chosen.measured} of {len(chosen.findings)} findings."
+            f"On {chosen.patients:,} test patients no hospital trained on, {who_reaches(run, chosen.round)} "
+            f"a mean AUC of {show(chosen.mean['value'])} "
+            f"(95 % interval {interval(chosen.mean['low'], chosen.mean['high'])}) over {chosen.measured} of "
+            f"{len(chosen.findings)} findings."
         )
-    best = best_validation(run.records)
-    if best:
-        evaluation = next(e for done, e in global_curve(run.records) if done == best[0])
-        told = "No test finding has both classes." if chosen else "Not tested yet."
-        return (
-            f"{told} On {show(evaluation.get('patients'))} validation patients the model of round {best[0]} "
-            f"reaches a mean AUC of {show(best[1])}."
-        )
-    return "No model has been measured yet."
+    return before_test(run, "a mean AUC", "No test finding has both classes." if chosen else None)
 
 
 def tiles(run: Run, results: list[Result]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from rich.filesize import decimal
 
 from fedward.reports import segmentation_charts as charts
 from fedward.reports.formats import show
+from fedward.reports.headline import before_test, who_reaches
 from fedward.reports.metrics import (
     DEFINITIONS,
     FinalMetrics,
@@ -66,21 +67,11 @@ def headline(run: Run, results: dict[str, FinalMetrics]) -> str:
     """The one sentence to take away, with the number of patients it rests on."""
     chosen = results.get("best") or next(iter(results.values()), None)
     if chosen and chosen.dice is not None:
-        which = f"the model of round {show(chosen.round)} reaches"
-        if run.method == "local":
-            which = "the hospitals' own models reach on average"
         return (
-            f"On {chosen.patients} test patients no hospital trained on, {which} "
+            f"On {chosen.patients} test patients no hospital trained on, {who_reaches(run, chosen.round)} "
             f"a pooled tumour Dice of {show(chosen.dice)} and an IoU of {show(chosen.iou)}."
         )
-    best = best_validation(run.records)
-    if best:
-        evaluation = next(e for done, e in global_curve(run.records) if done == best[0])
-        return (
-            f"Not tested yet. On {show(evaluation.get('patients'))} validation patients the model of round {best[0]} "
-            f"reaches a pooled tumour Dice of {show(best[1])}."
-        )
-    return "No model has been measured yet."
+    return before_test(run, "a pooled tumour Dice")
 
 
 def tiles(run: Run, results: dict[str, FinalMetrics]) -> list[tuple[str, str]]:

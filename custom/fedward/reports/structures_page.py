@@ -9,6 +9,7 @@ from rich.filesize import decimal
 from fedward.evaluation import DICE
 from fedward.reports import structures_charts as charts
 from fedward.reports.formats import finding_name, interval, show
+from fedward.reports.headline import before_test, who_reaches
 from fedward.reports.image_charts import holdings
 from fedward.reports.metrics import best_validation, bytes_received, number
 from fedward.reports.overlays import read_overlays
@@ -129,25 +130,15 @@ def headline(run: Run, results: list[dict[str, Any]]) -> str:
     """The one sentence to take away, with the number of patients it rests on."""
     chosen = results[0] if results else None
     if chosen and chosen["mean"]["value"] is not None:
-        which = f"the model of round {show(chosen['round'])} reaches"
-        if run.method == "local":
-            which = "the hospitals' own models reach on average"
         names = [finding_name(entry["name"]) for entry in chosen["structures"]]
         over = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
         patients = f"{chosen['patients']:,} test patient{'s' if chosen['patients'] != 1 else ''}"
         return (
-            f"On {patients} no hospital trained on, {which} a mean Dice of {show(chosen['mean']['value'])} "
+            f"On {patients} no hospital trained on, {who_reaches(run, chosen['round'])} "
+            f"a mean Dice of {show(chosen['mean']['value'])} "
             f"(95 % interval {interval(chosen['mean']['low'], chosen['mean']['high'])}) over {over}."
         )
-    best = best_validation(run.records)
-    if best:
-        evaluation = next(e for done, e in global_curve(run.records) if done == best[0])
-        told = "No test scan has a structure." if chosen else "Not tested yet."
-        return (
-            f"{told} On {show(evaluation.get('patients'))} validation patients the model of round {best[0]} "
-            f"reaches a mean Dice of {show(best[1])}."
-        )
-    return "No model has been measured yet."
+    return before_test(run, "a mean Dice", "No test scan has a structure." if chosen else None)
 
 
 def tiles(run: Run, results: list[dict[str, Any]]) -> list[tuple[str, str]]:
