@@ -174,6 +174,13 @@ def test_every_part_of_the_package_is_in_the_layout():
     assert [part for part in parts if f"| `{part}/` |" not in layout] == []
 
 
+def test_every_benchmark_is_in_their_list():
+    listed = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    scripts = [path for path in sorted((ROOT / "benchmarks").rglob("*.py")) if "@click.command" in path.read_text()]
+    assert len(scripts) > 5
+    assert [str(path) for path in scripts if f"python {path.relative_to(ROOT)}" not in listed] == []
+
+
 def test_the_checks_find_what_is_wrong():
     text = (
         "`fedward train` and `fedward report --fast` and `--alpa`\n\n"
