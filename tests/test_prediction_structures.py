@@ -86,9 +86,12 @@ def test_one_file_on_its_own_grid(tmp_path, level_model, capsys, direction):
         assert min(picture.size) > 200
 
 
+LONG = "b/" + 5 * "long-" + "name_of_a_scan_frame01"
+
+
 def test_a_folder_of_scans_with_and_without_truth(tmp_path, level_model, capsys):
     image, labels = heart()
-    for name in ("a/a_frame01", "b/b_frame01"):
+    for name in ("a/a_frame01", "b/b_frame01", LONG):
         write(tmp_path / "in" / f"{name}.nii.gz", image)
     write(tmp_path / "in" / "a" / "a_frame01_gt.nii.gz", labels)
     write(tmp_path / "in" / "b" / "patient001_4d.nii.gz", np.stack([image, image]).astype(np.float32)[0])
@@ -96,11 +99,12 @@ def test_a_folder_of_scans_with_and_without_truth(tmp_path, level_model, capsys)
     write(tmp_path / "in" / "old_structures.nii.gz", labels)
     assert predict(level_model, tmp_path / "in", tmp_path / "out") == 0
     written = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.nii.gz"))
-    names = ["a/a_frame01", "b/b_frame01", "lost"]
+    names = ["a/a_frame01", "b/b_frame01", LONG, "lost"]
     assert written == [f"{name}_structures.nii.gz" for name in names]
     assert [p for name in names if not (p := tmp_path / "out" / "overlays" / f"{name}.png").is_file()] == []
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert "Dice" in lines["a/a_frame01"]
+    assert lines[LONG].count(" ml") == 3  # in one line, for who reads it from a file
     assert "ml" in lines["b/b_frame01"]
     assert "Dice" not in lines["b/b_frame01"]
     assert lines["lost"].split()[1:] == ["4", "–", "–", "–"]

@@ -78,7 +78,11 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         with interrupted_by_signals():
             result = command.main(args=arguments, standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("Interrupted. What is finished stays: a run goes on when its command is given again.", err=True)
+        click.echo(
+            "Interrupted. Give the command again: a run goes on after its last finished round; other commands begin "
+            "anew, with the images that are prepared already.",
+            err=True,
+        )
         return 130
     except click.ClickException as error:
         error.show()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedward.datasets.layout import read_partition
-from fedward.errors import DataError, UsageError
+from fedward.errors import DataError, FedwardError, UsageError
 from fedward.rounds.may_begin import check_may_begin
 from fedward.rounds.run_folder import RunFolder, check_run_name
 from fedward.settings import RANDOM, RunSettings
@@ -72,8 +72,14 @@ def check_ready(
             f"{', '.join(astray)}: partition.json and the folders in {sites_folder} do not name the same hospitals: "
             "bring the folder back, or make the partition again with fedward partition"
         )
+    wrong: list[FedwardError] = []
     for site in settings.sites:
-        check_site(site, settings, simulation_config(sites_folder, site, threads, device))
+        try:
+            check_site(site, settings, simulation_config(sites_folder, site, threads, device))
+        except FedwardError as error:
+            wrong.append(error)
+    if wrong:
+        raise type(wrong[0])("\n".join(map(str, wrong)))
     if mode == "federated" and environment != "poc":
         check_may_begin(settings, folder)  # here, where the sentence reaches the user before any image is read
     if settings.starting_weights != RANDOM:

@@ -221,6 +221,24 @@ def test_wrong_usage_ends_with_two_and_a_sentence(call, tmp_path, job, arguments
     assert not (tmp_path / "run").exists()
 
 
+def test_too_many_labelled_patients_name_every_hospital_before_images_are_read(call, sites, tmp_path):
+    for site, count in (("hospital-01", 3), ("hospital-02", 2)):
+        for name in (f"patient{n:03d}" for n in range(1, count + 1)):
+            for ending in ("frame01.nii.gz", "frame01_gt.nii.gz"):
+                path = sites("acdc") / site / name / f"{name}_{ending}"
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b"not read")
+        names = sorted(path.name for path in (sites("acdc") / site).iterdir())
+        write_json(sites("acdc") / site / "split.json", {"train": names, "validation": []})
+    code, shown = call(SEGMENTATION, "--labelled-patients", 4)
+    assert code == 2
+    assert "Preparing" not in shown
+    for site, count in (("hospital-01", 3), ("hospital-02", 2)):
+        wrong = f"{site}: labelled_patients is 4, and {count} training patients have labels: give a number from 1 to"
+        assert f"{wrong} {count}" in shown
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("job", "data_set", "wanted"),
     [(CONTRASTIVE, "lgg", "acdc or nifti_folder"), (SEGMENTATION, "nifti_folder", "this run is for acdc")],

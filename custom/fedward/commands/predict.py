@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+WIDTH_OF_FILES = 240
 MOST_ROWS = 20  # shown of the images; the table of all is in the file
 
 
@@ -138,5 +139,7 @@ def _show(table: Any, where: str) -> None:
     from rich.console import Console
 
     console = Console()
+    if not console.is_terminal:  # in a file or a pipe nothing needs folding
+        console = Console(width=WIDTH_OF_FILES)
     console.print(table)
     console.print(where, markup=False, highlight=False, soft_wrap=True)

@@ -13,11 +13,19 @@ def draw_labelled(patients: Iterable[str], count: int, seed: int, draw: int, sit
     `patients` does not matter. Raises UsageError unless 1 <= count <= number of patients.
     """
     names = sorted(set(patients), key=lambda p: (derive_seed(seed, "labelled patients", site, draw, p), p))
-    if not 1 <= count <= len(names):
-        raise UsageError(
-            f"{site}: labelled_patients is {count}, and {len(names)} training patients have labels: "
-            f"give a number from 1 to {len(names)}"
-            if names
-            else f"{site}: no training patient has labels: labelled_patients cannot be {count}"
-        )
+    try:
+        check_count(count, len(names))
+    except UsageError as error:
+        raise UsageError(f"{site}: {error}") from error
     return tuple(sorted(names[:count]))
+
+
+def check_count(count: int, labelled: int) -> None:
+    """UsageError unless a site with so many labelled training patients can draw `count` of them."""
+    if not labelled:
+        raise UsageError(f"no training patient has labels: labelled_patients cannot be {count}")
+    if not 1 <= count <= labelled:
+        raise UsageError(
+            f"labelled_patients is {count}, and {labelled} training patients have labels: "
+            f"give a number from 1 to {labelled}"
+        )

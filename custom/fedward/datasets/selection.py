@@ -18,7 +18,6 @@ class SelectionSettings:
     views           frontal images only, or all; only CheXpert holds lateral ones
     label_fraction  share of each site's training patients that is used, 0 < share <= 1
     draw            which of the random draws of that share, or of labelled_patients, 1, 2, ...
-    labelled_patients  scans: number of each site's training patients whose labels are used; None: all
     labelled_patients  how many of a site's training patients are used with their labels; None: all
 
     Raises UsageError where a value is outside its range.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fedward.errors import DataError, FedwardError
+from fedward.errors import DataError, FedwardError, UsageError
 from fedward.evaluation import Evaluation
 from fedward.networks.checkpoint import Parameters
 from fedward.rounds.exchange import FeatureTable, exchanges
@@ -120,8 +120,9 @@ def state_folder(name: str, settings: RunSettings, config: SiteConfig) -> Path |
 
 
 def check_site(name: str, settings: RunSettings, config: SiteConfig) -> None:
-    """Fail before anything starts where a site's data folder is missing, empty or unreadable."""
+    """Fail before anything starts where a site's data folder is missing, unreadable or too small for the settings."""
     try:
         get_task(settings).check(settings, config)
     except FedwardError as error:
-        raise DataError(f"{name}: {error}") from error
+        kind = UsageError if isinstance(error, UsageError) else DataError
+        raise kind(f"{name}: {error}") from error

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedward.datasets.labelled_patients import draw_labelled
+from fedward.datasets.labelled_patients import check_count, draw_labelled
 from fedward.datasets.layout import read_split
 from fedward.datasets.registry import scan_data_set
 from fedward.datasets.scan import Scan, ScanDataSet
@@ -51,7 +51,7 @@ def load(site: str, config: SiteConfig, settings: RunSettings) -> SiteImages:
     split = read_split(folder, sorted({scan.patient for scan in scans}), settings.seed)
     train, validation = ([s for s in scans if s.patient in part] for part in (split.train, split.validation))
     unlabelled = [scan for scan in (*train, *validation) if scan.labels is None]
-    patients = tuple(sorted({scan.patient for scan in train if scan.labels is not None}))
+    patients = _labelled(train)
     if not patients:
         without = f": {unlabelled[0].patient} and the others have none" if unlabelled else ""
         raise DataError(
@@ -71,6 +71,11 @@ def load(site: str, config: SiteConfig, settings: RunSettings) -> SiteImages:
     absent = [ONE_ABSENT[name] for name, part in slices.items() if part is not None and _lacks_some(part, reader)]
     notes = (*([UNLABELLED] if unlabelled else []), *absent)
     return SiteImages(slices["training"], slices["validation"], notes)
+
+
+def _labelled(scans: Sequence[Scan]) -> tuple[str, ...]:
+    """The patients of whom a scan has labels, sorted."""
+    return tuple(sorted({scan.patient for scan in scans if scan.labels is not None}))
 
 
 def _lacks_some(slices: Slices, reader: ScanDataSet) -> bool:
@@ -113,7 +118,12 @@ def prepare(settings: RunSettings, folders: Sequence[Path], cache: Path) -> None
 
 
 def check(settings: RunSettings, config: SiteConfig) -> None:
-    scan_data_set(settings.data_set).find_scans(config.data_folder(settings.data_set))
+    folder = config.data_folder(settings.data_set)
+    scans = scan_data_set(settings.data_set).find_scans(folder)
+    count = settings.selection.labelled_patients
+    if count is not None:
+        split = read_split(folder, sorted({scan.patient for scan in scans}), settings.seed)
+        check_count(count, len(_labelled([scan for scan in scans if scan.patient in split.train])))
 
 
 def score(settings: RunSettings, config: SiteConfig) -> Callable[[Mapping[str, NDArray[np.generic]]], Evaluation]:
