@@ -44,7 +44,7 @@ SITE_PARTS = {
 }
 SERVER_PARTS = {
     "kit_lock": ("fedward.flare.kit_lock.KitLock", {}),
-    "registration_guard": ("fedward.flare.registration.RegistrationGuard", {"alive_seconds": 15.0}),
+    "registration_guard": ("fedward.flare.registration.RegistrationGuard", {}),
     "site_return": ("fedward.flare.site_return.SiteReturn", {}),
     "job_recovery": ("fedward.flare.job_recovery.JobRecovery", {}),
     "job_manager": ("fedward.flare.stores.KitJobManager", {"uri_root": "store/jobs"}),

@@ -18,7 +18,8 @@ from fedward.flare.kit_lock import INSTANCE
 class RegistrationGuard(FLComponent):
     """Refuses a site's registration while another start of the same kit is alive; FLARE would let the second take over.
 
-    Alive is a site that was heard of within `alive_seconds` (it reports every 10 s). A start from the same folder on
+    Alive is a site that was heard of within `alive_seconds`: it reports every 10 s, and the connection of a start that
+    is refused can cost it a report. A start from the same folder on
     the same machine is let in at once: it holds the lock of the kit, so the former start has ended.
     """
 
