@@ -19,8 +19,8 @@ class RegistrationGuard(FLComponent):
     """Refuses a site's registration while another start of the same kit is alive; FLARE would let the second take over.
 
     Alive is a site that was heard of within `alive_seconds`: it reports every 10 s, and the connection of a start that
-    is refused can cost it a report. A start from the same folder on
-    the same machine is let in at once: it holds the lock of the kit, so the former start has ended.
+    is refused can cost it a report. A start from the same folder on the same machine is let in at once: it holds the
+    lock of the kit, so the former start has ended.
     """
 
     def __init__(self, alive_seconds: float = 25.0):
