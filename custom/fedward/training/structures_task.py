@@ -47,9 +47,7 @@ def load(site: str, config: SiteConfig, settings: RunSettings) -> SiteImages:
     """
     folder = config.data_folder(settings.data_set)
     reader = scan_data_set(settings.data_set)
-    scans = reader.find_scans(folder)
-    split = read_split(folder, sorted({scan.patient for scan in scans}), settings.seed)
-    train, validation = ([s for s in scans if s.patient in part] for part in (split.train, split.validation))
+    train, validation = _split(folder, settings)
     unlabelled = [scan for scan in (*train, *validation) if scan.labels is None]
     patients = _labelled(train)
     if not patients:
@@ -71,6 +69,14 @@ def load(site: str, config: SiteConfig, settings: RunSettings) -> SiteImages:
     absent = [ONE_ABSENT[name] for name, part in slices.items() if part is not None and _lacks_some(part, reader)]
     notes = (*([UNLABELLED] if unlabelled else []), *absent)
     return SiteImages(slices["training"], slices["validation"], notes)
+
+
+def _split(folder: Path, settings: RunSettings) -> tuple[list[Scan], list[Scan]]:
+    """The scans of a site's training patients, and of its validation patients."""
+    scans = scan_data_set(settings.data_set).find_scans(folder)
+    split = read_split(folder, sorted({scan.patient for scan in scans}), settings.seed)
+    train, validation = ([s for s in scans if s.patient in part] for part in (split.train, split.validation))
+    return train, validation
 
 
 def _labelled(scans: Sequence[Scan]) -> tuple[str, ...]:
@@ -118,12 +124,10 @@ def prepare(settings: RunSettings, folders: Sequence[Path], cache: Path) -> None
 
 
 def check(settings: RunSettings, config: SiteConfig) -> None:
-    folder = config.data_folder(settings.data_set)
-    scans = scan_data_set(settings.data_set).find_scans(folder)
+    train, _ = _split(config.data_folder(settings.data_set), settings)
     count = settings.selection.labelled_patients
     if count is not None:
-        split = read_split(folder, sorted({scan.patient for scan in scans}), settings.seed)
-        check_count(count, len(_labelled([scan for scan in scans if scan.patient in split.train])))
+        check_count(count, len(_labelled(train)))
 
 
 def score(settings: RunSettings, config: SiteConfig) -> Callable[[Mapping[str, NDArray[np.generic]]], Evaluation]:
