@@ -9,6 +9,7 @@ import shlex
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,22 +36,34 @@ class WatchedClients(SimulatorClientRunner):
                 self.server.client_manager.remove_client(client.token)
 
     def _create_connection(self, open_port: int, timeout: float = 60.0) -> Any:
-        """The connection to the site's process, once it listens; RuntimeError where it has died before."""
+        """The connection to the site's process, once that one listens; RuntimeError where it ends before, or is slow.
+
+        Whatever else listens there is no site: FLARE's own probe of the port stays open in a process that another
+        thread forks at that moment, and takes a connection that it then resets.
+        """
         limit = time.monotonic() + timeout
-        while True:
-            try:
-                return super()._create_connection(open_port, timeout=-1)  # one try
-            except RuntimeError:
-                if time.monotonic() > limit or not any(_listens(p, open_port) for p in psutil.Process().children()):
-                    raise
+        while (site := _process_of(open_port)) and time.monotonic() < limit:
+            if _listens(site, open_port):
+                return super()._create_connection(open_port, timeout=timeout)
             time.sleep(CONNECT_POLL_SECONDS)
+        why = f"does not listen after {timeout:g} s" if site else "has ended before it listened"
+        raise RuntimeError(f"the process of a site, told port {open_port}, {why}")
+
+
+def _process_of(port: int) -> psutil.Process | None:
+    """The living child that was told this port."""
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if child.status() != psutil.STATUS_ZOMBIE and str(port) in child.cmdline():
+                return child
+    return None
 
 
 def _listens(process: psutil.Process, port: int) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and str(port) in process.cmdline()
-    except psutil.Error:
-        return False
+    with suppress(psutil.Error):
+        sockets = process.net_connections("tcp")
+        return any(s.status == psutil.CONN_LISTEN and s.laddr.port == port for s in sockets)
+    return False
 
 
 class WatchedSimulator(SimulatorRunner):

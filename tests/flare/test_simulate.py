@@ -1,0 +1,62 @@
+"""How the simulator's parent reaches the process of a site, which it has only told a port."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from fedward.flare.simulate import WatchedClients
+
+SITE = """
+import sys, time
+from multiprocessing.connection import Listener
+time.sleep(1)
+with Listener(("localhost", int(sys.argv[1]))) as listener, listener.accept() as connection:
+    connection.send("the site")
+"""
+
+
+@pytest.fixture
+def clients():
+    return WatchedClients.__new__(WatchedClients)  # FLARE's constructor wants a whole simulation
+
+
+@pytest.fixture
+def site():
+    """Starts a site's process that listens at a port a second later."""
+    started = []
+
+    def start(port, code=SITE):
+        started.append(subprocess.Popen([sys.executable, "-c", code, str(port)]))
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_socket_that_still_listens_at_the_port_is_not_taken_for_the_site(clients, site):
+    """FLARE tries the port before it gives it away; a process that another thread forks meanwhile holds it open."""
+    left_open = socket.create_server(("localhost", 0))
+    port = left_open.getsockname()[1]
+    threading.Timer(0.5, left_open.close).start()
+    site(port)
+    with clients._create_connection(port, timeout=20) as connection:
+        assert connection.recv() == "the site"
+
+
+def test_a_site_that_ends_before_it_listens_is_not_waited_for(clients, site):
+    begun = time.monotonic()
+    site(1, "")
+    with pytest.raises(RuntimeError, match="port 1"):
+        clients._create_connection(1, timeout=20)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_site_that_never_listens_is_given_up(clients, site):
+    site(1, "import time; time.sleep(30)")
+    with pytest.raises(RuntimeError, match="port 1"):
+        clients._create_connection(1, timeout=0.5)
