@@ -1,12 +1,14 @@
-"""How the simulator's parent reaches the process of a site, which it has only told a port."""
+"""How the simulator's parent reaches the process of a site, of which it knows a port alone, and sees that it is gone."""
 
 import socket
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+from nvflare.private.fed.app.simulator.simulator_runner import SimulatorClientRunner
 
 from fedward.flare.simulate import WatchedClients
 
@@ -60,3 +62,34 @@ def test_a_site_that_never_listens_is_given_up(clients, site):
     site(1, "import time; time.sleep(30)")
     with pytest.raises(RuntimeError, match="port 1"):
         clients._create_connection(1, timeout=0.5)
+
+
+SITE_CLIENT = SimpleNamespace(client_name="hospital-01", token="token")
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone"),
+    [
+        ((True, SITE_CLIENT, "hospital-01"), []),  # the run is over
+        ((False, SITE_CLIENT, None), []),
+        ((True, None, "hospital-01"), ["token"]),  # FLARE's way to say that the process has died
+        ((True, SITE_CLIENT, None), ["token"]),  # the process ended its work with a fault, and ends
+        (RuntimeError("not connected"), ["token"]),
+    ],
+)
+def test_a_site_whose_process_is_gone_leaves_the_servers_list(clients, monkeypatch, answer, gone):
+    removed = []
+    clients.server = SimpleNamespace(client_manager=SimpleNamespace(remove_client=removed.append))
+
+    def do_one_task(self, client):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(SimulatorClientRunner, "do_one_task", do_one_task)
+    if isinstance(answer, Exception):
+        with pytest.raises(RuntimeError, match="not connected"):
+            clients.do_one_task(SITE_CLIENT)
+    else:
+        assert clients.do_one_task(SITE_CLIENT) == answer
+    assert removed == gone

@@ -10,6 +10,7 @@ from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
+from nvflare.apis.wf_comm_spec import WFCommSpec
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -22,6 +23,7 @@ from fedward.flare.analytics import send_record
 from fedward.flare.arguments import checked_settings, checked_text
 from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.progress import asks_for_progress, tell_progress
+from fedward.flare.task_list import mend
 from fedward.flare.tasks import (
     ERROR,
     FINGERPRINT,
@@ -74,6 +76,10 @@ class RoundController(ModelController):
         if self._federation is None:
             raise FedwardError("the run has not begun")
         return self._federation
+
+    def set_communicator(self, communicator: WFCommSpec) -> None:
+        mend(communicator)
+        super().set_communicator(communicator)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         super().handle_event(event_type, fl_ctx)

@@ -22,17 +22,18 @@ CONNECT_POLL_SECONDS = 0.2
 
 
 class WatchedClients(SimulatorClientRunner):
-    """Takes a site whose process has died off the server's list, where `RoundController` misses it."""
+    """Takes a site whose process has died or given up off the server's list, where `RoundController` misses it."""
 
     server: Any
 
     def do_one_task(self, client: Any, *args: Any, **options: Any) -> Any:
-        next_client = None
+        gone = True
         try:
             stop, next_client, ended = super().do_one_task(client, *args, **options)
+            gone = next_client is None or (stop and ended is None)  # its process died, or it stopped at a fault
             return stop, next_client, ended
         finally:
-            if next_client is None:  # FLARE's way to say that the process did not end by itself
+            if gone:
                 self.server.client_manager.remove_client(client.token)
 
     def _create_connection(self, open_port: int, timeout: float = 60.0) -> Any:
