@@ -1,4 +1,4 @@
-"""How the simulator's parent reaches the process of a site, of which it knows a port alone, and sees that it is gone."""
+"""How the simulator's parent reaches the process of a site, of which it knows a port alone, and misses it."""
 
 import socket
 import subprocess
