@@ -23,7 +23,9 @@ from fedward.rounds.run_folder import RunFolder, read_json, write_json
 POLL_SECONDS = 0.2
 START_LIMIT = 180.0  # seconds until the server of the simulation must have begun the run
 END_LIMIT = 3.0  # seconds the simulator may take to end after the run is over; FLARE's own shutdown sleeps for 6
-ROUND_GRACE = 60.0  # seconds beyond a round's deadline after which the server counts as hung
+ROUND_GRACE = (
+    600.0  # seconds beyond a round's deadline, also to score and sum what came, then the server counts as hung
+)
 LOG_TAIL = 15
 
 
@@ -83,7 +85,7 @@ def _follow(
     on_record: Callable[[Record], None],
 ) -> None:
     """Return when the simulator has ended, or must be ended because the run is over; FedwardError where it hangs."""
-    shown, last_change, over_since = 0, time.monotonic(), None
+    shown, last_change, over_since, written = 0, time.monotonic(), None, None
     while process.poll() is None:
         time.sleep(POLL_SECONDS)
         with contextlib.suppress(psutil.NoSuchProcess):  # remembered now: a site whose parent dies is nobody's child
@@ -91,7 +93,8 @@ def _follow(
         for record in read_records(folder.rounds)[shown:]:
             on_record(record)
             shown += 1
-            last_change = time.monotonic()
+        if (latest := _written(folder)) != written:  # with every deadline that begins, that of an exchange too
+            written, last_change = latest, time.monotonic()
         state, _ = _state(folder)
         idle = time.monotonic() - last_change
         if state in ("finished", "failed", "interrupted"):
@@ -118,6 +121,11 @@ def _state(folder: RunFolder) -> tuple[str | None, str]:
         return None, ""
     run = read_json(folder.run)
     return run["state"], (run.get("error") or {}).get("message", "")
+
+
+def _written(folder: RunFolder) -> int | None:
+    """When run.json was last written, ns."""
+    return folder.run.stat().st_mtime_ns if folder.run.is_file() else None
 
 
 def _mark(folder: RunFolder, state: str, message: str) -> None:

@@ -11,6 +11,7 @@ from fake_federation import SITES, FakeSite, answer, evaluation, make_federation
 
 from fedward.errors import FedwardError, UsageError
 from fedward.networks.checkpoint import read_model
+from fedward.rounds.open_round import TRAINING, VALIDATION
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.settings import AggregationSettings
@@ -232,6 +233,14 @@ def test_the_deadline_is_that_of_the_settings(settings, folder):
     federation.round.clock -= 61  # 61 seconds later
     assert federation.decide().action == "close"
     assert federation.close(federation.aggregation.close())["missing"] == dict.fromkeys(SITES[1:], "no answer in time")
+
+
+def test_every_deadline_that_begins_renews_run_json(settings, folder):
+    federation = make_federation(settings, folder)
+    for kind in (TRAINING, VALIDATION):
+        folder.run.unlink()
+        federation.open(kind)
+        assert read_json(folder.run)["state"] == "running"
 
 
 def test_no_answer_can_be_given_while_no_round_is_open(settings, folder):

@@ -78,6 +78,7 @@ class Federation:
         self.open_round_ = OpenRound(number, kind, frozenset(self.settings.sites))
         if kind == TRAINING:
             self.aggregation.open(number, self._travelling())
+        self.write_run("running")  # its time tells who watches the run folder that a deadline has begun
         return self.open_round_
 
     def kinds_left(self) -> Iterator[str]:
