@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import fedward.flare.session
-from fedward.errors import FedwardError, UsageError
+from fedward.errors import FedwardError, NoAnswer, NoSuchJob, UsageError
 from fedward.kits.kit import Network
 from fedward.lgg_segmentation import SETTINGS
 from fedward.remote import JOB_FILE, check_target, find_run, run_on_network, study_sites
@@ -41,6 +41,7 @@ class FakeServer:
     def __init__(self, states, run, details=()):
         self.states, self.run, self.details = list(states), run, list(details)
         self.submitted = []
+        self.late_records = 0
 
     def submit(self, job):
         assert (job / "meta.json").is_file()
@@ -54,6 +55,9 @@ class FakeServer:
         return {"status": state, "job_deploy_detail": self.details, "schedule_history": [WAITS]}
 
     def records(self, job_id):
+        if self.late_records:
+            self.late_records -= 1
+            raise LATE
         return [{**RECORD, "round": 1}]
 
     def download(self, job_id, folder):
@@ -145,13 +149,38 @@ def test_a_job_with_other_settings_that_still_waits_is_not_forgotten(go):
     assert len(server.submitted) == 2
 
 
-def test_a_lost_connection_leaves_the_job_to_be_watched_again(go):
-    lost = FedwardError("the connection to the server was lost")
-    server = FakeServer(["RUNNING", lost, "RUNNING", "FINISHED:COMPLETED"], {"state": "finished"})
-    with pytest.raises(FedwardError, match="was lost"):
+LATE = NoAnswer("job job-1: no answer")
+
+
+def test_a_late_answer_is_waited_for(go):
+    server = FakeServer(["RUNNING", LATE, LATE, "RUNNING", "FINISHED:COMPLETED"], {"state": "finished"})
+    server.late_records = 1
+    assert read_json(go(server).run)["state"] == "finished"
+    shown = go.console.export_text()
+    assert shown.count("The server does not answer; asking again for up to 120 s") == 1
+    assert "round 1/25" in shown
+    assert len(server.submitted) == 1
+
+
+def test_a_server_that_stays_silent_leaves_the_job_to_be_watched_again(go, monkeypatch):
+    monkeypatch.setattr("fedward.remote.PATIENCE", 0.0)
+    server = FakeServer(["RUNNING", LATE, "RUNNING", "FINISHED:COMPLETED"], {"state": "finished"})
+    with pytest.raises(NoAnswer):
+        go(server)
+    server.states.insert(0, LATE)  # silence is no reason to submit the job a second time
+    with pytest.raises(NoAnswer):
         go(server)
     go(server)
     assert len(server.submitted) == 1
+
+
+def test_a_job_that_the_server_does_not_know_is_submitted_anew(go):
+    server = FakeServer(["FINISHED:COMPLETED"], {"state": "finished"})
+    folder = go(server)
+    folder.run.unlink()
+    server.states = [NoSuchJob("job job-1: no such job"), "FINISHED:COMPLETED"]
+    go(server)
+    assert len(server.submitted) == 2
 
 
 def test_watching_does_not_replace_the_run_of_another_job(tmp_path):

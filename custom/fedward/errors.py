@@ -23,3 +23,11 @@ class RefusedUpdate(FedwardError):
 
 class RoundFailed(FedwardError):
     """A round cannot be completed: too few sites answered in time, or a site reported an error."""
+
+
+class NoAnswer(FedwardError):
+    """The server of a network did not answer in time; it may the next time."""
+
+
+class NoSuchJob(FedwardError):
+    """The server of a network knows no job of this id."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fedward.errors import FedwardError, UsageError
+from fedward.errors import FedwardError, NoAnswer, NoSuchJob, UsageError
 from fedward.kits.kit import Kit
 from fedward.reports.live import LiveTable
 from fedward.rounds.record import Record, read_records
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fedward.flare.session import Connection
 
 POLL_SECONDS = 1.0
+PATIENCE = 120.0  # seconds without an answer after which watching ends
 JOB_FILE = "job.json"  # in the run folder here: which job of which server it is
 
 
@@ -88,7 +89,7 @@ def _job_of(connection: "Connection", settings: RunSettings, folder: RunFolder, 
     job_id = str(known["job"])
     try:
         state = status(connection.meta(job_id))
-    except FedwardError:
+    except NoSuchJob:
         return None  # deleted at the server, or another server's
     if known.get("fingerprint") == settings.fingerprint():
         return job_id if state == COMPLETED or not state.startswith("FINISHED") else None
@@ -119,7 +120,7 @@ def follow(
 ) -> None:
     """Show the job's rounds until it has ended, and bring its run folder into `folder`.
 
-    FedwardError with the run's own reason where it did not finish.
+    FedwardError with the run's own reason where it did not finish; NoAnswer where the server was silent for long.
     """
     from fedward.flare.session import left_out, status, waiting_for
 
@@ -131,18 +132,27 @@ def follow(
             said.add(text)
             console.print(text, highlight=False, soft_wrap=True)
 
+    answered = time.monotonic()
     with LiveTable(rounds, console, batch_size, task) as table:
         while True:
-            meta = connection.meta(job_id)
-            state = status(meta)
+            try:
+                meta = connection.meta(job_id)
+                state = status(meta)
+                records = connection.records(job_id) if state == "RUNNING" else []
+            except NoAnswer:
+                if time.monotonic() - answered >= PATIENCE:
+                    raise
+                say(f"The server does not answer; asking again for up to {PATIENCE:g} s")
+                time.sleep(POLL_SECONDS)
+                continue
+            answered = time.monotonic()
             say(f"Job {job_id}: {state}")
             if state == "SUBMITTED" and (reason := waiting_for(meta)):
                 say(f"  {reason}; it starts by itself, or needs fewer sites with --min-sites")
             if state != "SUBMITTED":
                 for site, reason in left_out(meta).items():
                     say(f"  {site} did not take the job: {reason}")
-            if state == "RUNNING":
-                _show_new(table, connection.records(job_id))
+            _show_new(table, records)
             if state.startswith("FINISHED"):
                 break
             time.sleep(POLL_SECONDS)
@@ -168,6 +178,8 @@ def fetch(connection: "Connection", job_id: str, meta: dict[str, Any], folder: R
     with tempfile.TemporaryDirectory(prefix="fedward-") as temporary:
         try:
             source = find_run(connection.download(job_id, Path(temporary)))
+        except NoAnswer:
+            raise
         except FedwardError as error:
             reasons = "; ".join(f"{site}: {reason}" for site, reason in left_out(meta).items()) or str(error)
             raise FedwardError(f"job {job_id} ended as {status(meta)} without a run folder: {reasons}") from error

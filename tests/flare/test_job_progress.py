@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
+from nvflare.fuel.flare_api.api_spec import JobNotFound, NoConnection
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
-from fedward.errors import FedwardError, UsageError
+from fedward.errors import FedwardError, NoAnswer, NoSuchJob, UsageError
 from fedward.flare.progress import MOST_RECORDS, RECORDS, asks_for_progress, tell_progress
-from fedward.flare.session import Connection, connect, left_out, status, waiting_for
+from fedward.flare.session import ANSWER_SECONDS, Connection, connect, left_out, status, waiting_for
 
 
 def record(number: int, **changes) -> dict:
@@ -88,3 +89,29 @@ def test_only_a_persons_kit_logs_in():
         connect(SimpleNamespace(role="hospital", root="KIT", name="hospital-01")),
     ):
         pass
+
+
+def raises(error):
+    def method(*_):
+        raise error
+
+    return SimpleNamespace(show_stats=method, get_job_meta=method)
+
+
+def test_silence_of_the_server_is_told_from_a_job_that_it_does_not_know():
+    silent = Connection(raises(NoConnection("cannot connect to server: timeout")))
+    for question in (silent.meta, silent.records):
+        with pytest.raises(NoAnswer, match=r"job 7: the server did not answer.*give the same command again"):
+            question("7")
+    with pytest.raises(NoSuchJob, match="job 7: no such job"):
+        Connection(raises(JobNotFound("no such job"))).meta("7")
+
+
+def test_a_connection_waits_longer_for_an_answer_than_flare_does(monkeypatch):
+    """For statistics a server waits 5 s itself; so does FLARE's own side of a person, and gives up first."""
+    waits = []
+    made = SimpleNamespace(set_timeout=waits.append, close=lambda: waits.append("closed"))
+    monkeypatch.setattr("fedward.flare.session.log_in", lambda *_: made)
+    with connect(SimpleNamespace(role="admin", root="KIT", name="lead")):
+        assert waits == [ANSWER_SECONDS]
+    assert waits[-1] == "closed"

@@ -17,7 +17,7 @@ from nvflare.fuel.flare_api.api_spec import (
 )
 from nvflare.fuel.flare_api.flare_api import Session
 
-from fedward.errors import FedwardError, UsageError
+from fedward.errors import FedwardError, NoAnswer, NoSuchJob, UsageError
 from fedward.flare.login import PATIENCE, log_in
 from fedward.flare.progress import RECORDS
 from fedward.kits.job_check import SERVER, refusals
@@ -26,11 +26,15 @@ from fedward.rounds.record import Record
 from fedward.settings import DEFAULT_STUDY
 
 COMPLETED = "FINISHED:COMPLETED"
+ANSWER_SECONDS = 30.0  # FLARE's 5 are what its server waits for a job's process, before it answers at all
 TIMES = re.compile(r"^[\d: -]+( to [\d: -]+)?: ")
 
 
 class Connection:
-    """What fedward asks of the server; every method raises FedwardError with the server's own reason."""
+    """What fedward asks of the server; every method raises FedwardError with the server's own reason.
+
+    NoAnswer where there is none in time, NoSuchJob where the server knows no such job.
+    """
 
     def __init__(self, session: Session):
         self._session = session
@@ -52,14 +56,15 @@ class Connection:
 
     def records(self, job_id: str) -> list[Record]:
         """The round records of a running job so far; empty where it does not run yet, or no more."""
-        try:
-            stats = self._session.show_stats(job_id, "server")
-        except (JobNotRunning, JobNotFound):
-            return []
-        except Exception as error:
-            if "not running" in str(error):
+        with _explained(f"job {job_id}"):
+            try:
+                stats = self._session.show_stats(job_id, "server")
+            except (JobNotRunning, JobNotFound):
                 return []
-            raise FedwardError(f"job {job_id}: {error}") from error
+            except Exception as error:
+                if "not running" in str(error):
+                    return []
+                raise
         return _find(stats, RECORDS) or []
 
     def abort(self, job_id: str) -> None:
@@ -83,6 +88,7 @@ def connect(kit: Kit, study: str = DEFAULT_STUDY, patience: float = PATIENCE) ->
         raise UsageError(f"{kit.root} is the kit of {kit.name}, a {kit.role}: give the kit of a person")
     session = log_in(kit, study, patience)
     try:
+        session.set_timeout(ANSWER_SECONDS)
         yield Connection(session)
     finally:
         session.close()
@@ -110,10 +116,14 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except NoConnection as error:
-        raise FedwardError(
-            f"{what}: the connection to the server was lost. When it is there again, give the same command again"
+        raise NoAnswer(
+            f"{what}: the server did not answer. When it is there again, give the same command again"
         ) from error
-    except (InvalidJobDefinition, AuthorizationError, JobNotFound, SessionClosed) as error:
+    except JobNotFound as error:
+        raise NoSuchJob(f"{what}: {error}") from error
+    except SessionClosed as error:  # a server that was started again knows no session
+        raise FedwardError(f"{what}: {error}: give the same command again") from error
+    except (InvalidJobDefinition, AuthorizationError) as error:
         raise FedwardError(f"{what}: {error}") from error
     except Exception as error:
         raise FedwardError(f"{what}: {type(error).__name__}: {error}") from error
