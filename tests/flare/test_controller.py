@@ -1,7 +1,10 @@
 """The controller against sites that answer, fail, keep silent or talk nonsense. No simulator and no training."""
 
 import json
+import re
+import threading
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -24,6 +27,8 @@ from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.tasks import FINGERPRINT, REPORT, TRAIN, VALIDATE
 from fedward.networks.checkpoint import read_model
 from fedward.networks.initial import initial_parameters
+from fedward.rounds.only_server import only_server
+from fedward.rounds.run_folder import RunFolder, read_json
 from fedward.settings import AggregationSettings
 
 
@@ -43,6 +48,37 @@ def silent(network, site, task):
 
 def replies(make):
     return lambda network, site, task: make(task)
+
+
+def test_a_second_job_of_the_same_name_spoils_nothing(tmp_path, monkeypatch):
+    """A server may run several jobs at once, and a folder may be submitted twice."""
+    monkeypatch.setattr("fedward.rounds.only_server.PATIENCE", 0.3)
+    settings, seconds, left = tiny_settings(), [], []
+
+    def submits_again(network, site, task):
+        if site == SITES[0] and task.name == TRAIN and not seconds:
+            seconds.append(FakeNetwork(tmp_path, settings, dict.fromkeys(SITES, works)).run())
+            left.append(read_json(tmp_path / "job" / "run" / "run.json")["error"]["message"])
+        return works(network, site, task)
+
+    first = FakeNetwork(tmp_path, settings, dict.fromkeys(SITES, submits_again)).run()
+    (second,) = seconds
+    assert second.panics == left
+    assert re.search("another job works on .*: wait until it has ended, or submit this one under another name", left[0])
+    assert second.sent == []
+    assert first.panics == []
+    assert first.state["state"] == "finished"
+    assert [sorted(record["answers"]) for record in first.records] == [list(SITES)] * 3
+
+
+def test_a_job_waits_for_the_process_of_a_killed_server_to_end(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "run")
+    held = ExitStack()
+    held.enter_context(only_server(folder))
+    threading.Timer(1.0, held.close).start()
+    network = run(tmp_path)
+    assert network.panics == []
+    assert network.state["state"] == "finished"
 
 
 def test_all_sites_answer_and_the_run_finishes(tmp_path):

@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,6 +39,7 @@ from fedward.machine import machine, versions
 from fedward.networks.starting import Start
 from fedward.rounds.aggregation import Parameters
 from fedward.rounds.federation import Federation
+from fedward.rounds.only_server import only_server
 from fedward.rounds.open_round import EXCHANGE, TRAINING, VALIDATION, OpenRound
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -88,19 +90,20 @@ class RoundController(ModelController):
 
     def run(self) -> None:
         self.engine.register_app_command(SITE_RETURNED, self._site_returned)
-        try:
-            self._begin()
-            for kind in self.federation.kinds_left():
-                if self._round(kind) is None:
-                    return
-            self.federation.finish()
-            self._deliver()
-        except (FedwardError, OSError) as error:
-            self._stop(str(error))
-            self.panic(str(error))
-        except Exception as error:  # a fault of ours: the run says what it was, FLARE logs where and ends the job
-            self._stop(f"unexpected error at the server: {secure_format_exception(error)} (see the server's log)")
-            raise
+        with ExitStack() as held:
+            try:
+                self._begin(held)
+                for kind in self.federation.kinds_left():
+                    if self._round(kind) is None:
+                        return
+                self.federation.finish()
+                self._deliver()
+            except (FedwardError, OSError) as error:
+                self._stop(str(error))
+                self.panic(str(error))
+            except Exception as error:  # a fault of ours: the run says what it was, FLARE logs where and ends the job
+                self._stop(f"unexpected error at the server: {secure_format_exception(error)} (see the server's log)")
+                raise
 
     def _stop(self, message: str) -> None:
         if self._federation is not None:
@@ -116,7 +119,7 @@ class RoundController(ModelController):
         self.engine.sync_clients_from_main_process()
         return {}
 
-    def _begin(self) -> None:
+    def _begin(self, held: ExitStack) -> None:
         aggregator = self.get_component(self.aggregator_id)
         if not isinstance(aggregator, CostWeightedAggregator):
             raise UsageError(f"component {self.aggregator_id!r} of the job is no CostWeightedAggregator")
@@ -127,6 +130,7 @@ class RoundController(ModelController):
         self._aggregator = aggregator
         config = self._config()
         folder = RunFolder(config.runs_folder() / self._run.name)
+        held.enter_context(only_server(folder))
         aggregation = aggregator.begin(Spool(folder.spool), self._score(config))
         about = {
             "mode": "federated",
