@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,16 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
+from fedward.kits.one_machine import free_port
+
 PROJECT = Path(__file__).parents[2] / "provisioning" / "one_machine.yml"
 KEPT = {"localhost", "hospital-01", "hospital-02", "lead@consortium.example"}
-
-
-def free_ports(number):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +28,8 @@ def provisioned(tmp_path_factory):
     root = tmp_path_factory.mktemp("provisioned")
     project = yaml.safe_load(PROJECT.read_text())
     project["participants"] = [p for p in project["participants"] if p["name"] in KEPT]
-    project["participants"][0]["fed_learn_port"], project["participants"][0]["admin_port"] = free_ports(2)
+    port = free_port()
+    project["participants"][0] |= {"fed_learn_port": port, "admin_port": port + 1}
     organisations = {p["org"]: [p["name"]] for p in project["participants"] if p["type"] == "client"}
     project["studies"] = {"brain-tumour": {"admins": ["lead@consortium.example"], "site_orgs": organisations}}
     (root / "project.yml").write_text(yaml.safe_dump(project, sort_keys=False))

@@ -1,6 +1,7 @@
 """A network on one machine: what is started is known by pid and birth, and nothing else is ever ended."""
 
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -141,6 +142,27 @@ def test_a_taken_port_is_named(kits):
     check_port_free(kits)
     with socket.create_server(("127.0.0.1", port)), pytest.raises(FedwardError, match=f"port {port} is in use"):
         check_port_free(kits)
+
+
+def test_a_free_port_is_none_that_outgoing_connections_are_given_and_both_can_be_bound():
+    found = {free_port() for _ in range(50)}
+    assert len(found) > 40
+    assert all(20000 <= port < 32000 for port in found)
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 1)):
+        pass
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_port_that_a_connection_uses_is_not_free(monkeypatch, taken):
+    """Nothing listens there, and yet no server can: it is the near end of a connection."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as there, socket.socket() as here:
+        here.bind(("127.0.0.1", port + taken))
+        here.connect(there.getsockname())
+        draws = iter([port, 21000, 21002, 21004, 21006])
+        monkeypatch.setattr(random.SystemRandom, "randrange", lambda *_: next(draws))
+        assert free_port() != port
 
 
 def test_a_folder_of_somebody_else_is_not_written_into(tmp_path):

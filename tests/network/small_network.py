@@ -7,7 +7,6 @@ here and nothing else.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
 from fedward.flare.components import class_allow_list
 from fedward.flare.recipe import export_job
+from fedward.kits.one_machine import free_port
 from fedward.lgg_segmentation import SETTINGS
 from fedward.rounds.record import read_records
 
@@ -74,9 +74,7 @@ class SmallNetwork:
     def __init__(self, root: Path):
         self.root = root
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self._provision()
 
     def _provision(self) -> None:

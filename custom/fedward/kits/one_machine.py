@@ -8,6 +8,7 @@ NETWORK/processes.json           what is running: name, pid and the time it was 
 
 import contextlib
 import os
+import random
 import shlex
 import shutil
 import socket
@@ -251,14 +252,26 @@ def _check_free(port: int) -> None:
 
 
 def free_port() -> int:
-    """A port that nothing listens on, nor on the next: sites and people dial different ones."""
+    """A port that nothing uses, nor the next: sites and people dial different ones.
+
+    It lies below those that systems give to outgoing connections (Linux from 32768, others from 49152): one of these
+    could take it before the server does, and keeps it for a minute after its end.
+    """
+    draw = random.SystemRandom()  # programs that have seeded `random` alike must not meet
     for _ in range(50):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            if port < 65000 and second.connect_ex(("127.0.0.1", port + 1)):
-                return port
+        port = draw.randrange(20000, 32000, 2)
+        if _is_free(port) and _is_free(port + 1):
+            return port
     raise FedwardError("no two free ports in a row were found on this machine")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def memory_gib(processes: Iterable[psutil.Process]) -> float:
