@@ -23,7 +23,6 @@ def process():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(simulator, "ROUND_GRACE", 2.5)
-    monkeypatch.setattr(simulator, "END_LIMIT", 0.1)
     (tmp_path / "log.txt").write_text("the last words")
     made = RunFolder(tmp_path / "run")
     made.root.mkdir()
@@ -32,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def watch(process, folder):
-    simulator._follow(process, set(), folder, 0.5, folder.root.parent / "log.txt", lambda record: None)
+    simulator._follow(process, set(), folder, 0.5, folder.root.parent / "log.txt", lambda record: None, end_limit=0.1)
 
 
 def test_deadlines_that_begin_one_after_the_other_are_no_silence(process, folder):

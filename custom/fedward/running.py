@@ -132,13 +132,14 @@ def _simulate(
 ) -> None:
     from fedward.flare.recipe import export_job
     from fedward.flare.simulator_workspace import write_simulator_workspace
-    from fedward.simulator import simulate
+    from fedward.simulator import END_LIMIT, WRITING_END_LIMIT, simulate
 
     place = folder.root / "simulator"
     shutil.rmtree(place, ignore_errors=True)
     job = export_job(settings, place / "job", tensorboard)
     write_simulator_workspace(place / "workspace", sites_folder, folder.root.parent, threads, device)
-    simulate(job, place / "workspace", settings.sites, folder, settings.round_deadline, place / "log.txt", on_record)
+    limit, log = WRITING_END_LIMIT if tensorboard else END_LIMIT, place / "log.txt"
+    simulate(job, place / "workspace", settings.sites, folder, settings.round_deadline, log, on_record, limit)
     events = place / "workspace" / "server" / "simulate_job" / "tb_events"
     if events.is_dir():
         shutil.copytree(events, folder.root / "tensorboard", dirs_exist_ok=True)

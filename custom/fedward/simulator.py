@@ -23,6 +23,7 @@ from fedward.rounds.run_folder import RunFolder, read_json, write_json
 POLL_SECONDS = 0.2
 START_LIMIT = 180.0  # seconds until the server of the simulation must have begun the run
 END_LIMIT = 3.0  # seconds the simulator may take to end after the run is over; FLARE's own shutdown sleeps for 6
+WRITING_END_LIMIT = 20.0  # the same where that shutdown also writes what TensorBoard has not got yet
 ROUND_GRACE = (
     600.0  # seconds beyond a round's deadline, also to score and sum what came, then the server counts as hung
 )
@@ -37,6 +38,7 @@ def simulate(
     round_deadline: float,
     log_file: Path,
     on_record: Callable[[Record], None],
+    end_limit: float = END_LIMIT,
 ) -> None:
     """Run `job` with `sites` and hand each new round record to `on_record`.
 
@@ -60,7 +62,7 @@ def simulate(
                 start_new_session=True,
             )
         family.add(psutil.Process(process.pid))
-        _follow(process, family, folder, round_deadline, log_file, on_record)
+        _follow(process, family, folder, round_deadline, log_file, on_record, end_limit)
     except KeyboardInterrupt:
         _stop(family)
         _mark(folder, "interrupted", "interrupted by the user")
@@ -83,6 +85,7 @@ def _follow(
     round_deadline: float,
     log_file: Path,
     on_record: Callable[[Record], None],
+    end_limit: float,
 ) -> None:
     """Return when the simulator has ended, or must be ended because the run is over; FedwardError where it hangs."""
     shown, last_change, over_since, written = 0, time.monotonic(), None, None
@@ -99,7 +102,7 @@ def _follow(
         idle = time.monotonic() - last_change
         if state in ("finished", "failed", "interrupted"):
             over_since = over_since or time.monotonic()
-            if time.monotonic() - over_since > END_LIMIT:
+            if time.monotonic() - over_since > end_limit:
                 return
         elif state is None and idle > START_LIMIT:
             raise FedwardError(

@@ -1,8 +1,13 @@
 """The server's stores lie in the kit from which it was started, whatever folder that is."""
 
 import os
+from unittest.mock import Mock
 
 import pytest
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import RunStatus
+from nvflare.apis.server_engine_spec import ServerEngineSpec
+from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
 
 from fedward.errors import FedwardError
 from fedward.flare.stores import KitJobManager, KitStorage
@@ -48,3 +53,58 @@ def test_trying_the_store_leaves_nothing_in_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     KitStorage("store/snapshots")
     assert list((tmp_path / "store" / "snapshots").iterdir()) == []
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """(job manager, context, id) of a job that was submitted."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NVFL_JOB_STORE_ROOT", raising=False)
+    manager, store = KitJobManager("store/jobs"), KitStorage("store/snapshots")
+    context = FLContext()
+    engine = Mock(ServerEngineSpec, get_component=lambda name: store, run_processes={}, job_runner=Mock())
+    monkeypatch.setattr(context, "get_engine", lambda: engine)
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "meta.json").write_text('{"name": "job"}')
+    data = zip_directory_to_bytes(str(tmp_path), "job")
+    meta = manager.create({"name": "job", "job_folder_name": "job"}, data, context)
+    return manager, context, meta["job_id"]
+
+
+def status(job):
+    manager, context, job_id = job
+    return manager.get_job(job_id, context).meta["status"]
+
+
+@pytest.mark.parametrize("later", [RunStatus.DISPATCHED, RunStatus.RUNNING])
+def test_a_job_that_was_aborted_while_it_started_does_not_run(job, later):
+    manager, context, job_id = job
+    for state in (RunStatus.DISPATCHED, RunStatus.FINISHED_ABORTED):
+        manager.set_status(job_id, state, context)
+    with pytest.raises(FedwardError, match=f"job {job_id} was aborted before it ran"):
+        manager.set_status(job_id, later, context)
+    manager.set_status(job_id, RunStatus.FAILED_TO_RUN, context)  # what FLARE makes of the error
+    assert status(job) == "FINISHED:ABORTED"
+
+
+def test_a_job_goes_through_its_states(job):
+    manager, context, job_id = job
+    for state in (RunStatus.DISPATCHED, RunStatus.RUNNING, RunStatus.FINISHED_COMPLETED):
+        manager.set_status(job_id, state, context)
+        assert status(job) == state
+    manager.set_status(job_id, RunStatus.FINISHED_ABORTED, context)
+    assert status(job) == "FINISHED:ABORTED"
+
+
+def test_a_job_that_began_to_run_as_it_was_aborted_is_stopped(job):
+    manager, context, job_id = job
+    engine = context.get_engine()
+    manager.set_status(job_id, RunStatus.RUNNING, context)
+    engine.run_processes[job_id] = {}
+    manager.set_status(job_id, RunStatus.FINISHED_ABORTED, context)
+    engine.job_runner.stop_run.assert_called_once_with(job_id, context)
+    assert status(job) == "RUNNING"
+    del engine.run_processes[job_id]
+    manager.set_status(job_id, RunStatus.FINISHED_ABORTED, context)
+    engine.job_runner.stop_run.assert_called_once()
+    assert status(job) == "FINISHED:ABORTED"

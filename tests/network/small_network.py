@@ -176,15 +176,18 @@ class SmallNetwork:
 
     # --- jobs ---
 
-    def job(self, name: str, seconds: float, rounds: int = 1, **changes: Any) -> Path:
-        """A job folder whose sites answer after `seconds`; `changes` are those of the run's settings."""
+    def job(self, name: str, seconds: float, rounds: int = 1, gone_after: float = 60.0, **changes: Any) -> Path:
+        """A job folder whose sites answer after `seconds`; `changes` are those of the run's settings.
+
+        `gone_after`: seconds from the first report that a site's process is dead until it is missed, FLARE's own 60.
+        """
         training = replace(
             SETTINGS.training, network_args={"in_channels": 3, "out_channels": 1, "features": 2, "depth": 1}
         )
         values = {"sites": SITES, "min_sites": None, "rounds": rounds, "training": training, **changes}
         folder = export_job(replace(SETTINGS, name=name, round_deadline=120.0, **values), self.root / "jobs")
         _change(folder / "app/config/config_fed_client.json", _echo(seconds))
-        _change(folder / "app/config/config_fed_server.json", {"dead_client_grace_period": 15.0})
+        _change(folder / "app/config/config_fed_server.json", {"dead_client_grace_period": gone_after})
         return folder
 
     @contextmanager

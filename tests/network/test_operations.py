@@ -1,5 +1,7 @@
 """What breaks while a network runs: processes that are killed, kits started twice, a server that restarts, queues."""
 
+import time
+
 import psutil
 import pytest
 from small_network import SERVER, SITES, SmallNetwork, ended, status_of, until
@@ -39,7 +41,7 @@ def test_a_killed_job_process_and_a_killed_client_come_back_into_the_running_job
 
 def test_a_site_whose_process_is_lost_for_good_is_left_out(net):
     with net.session() as session:
-        job_id = session.submit_job(str(net.job("lost", seconds=1.5, rounds=3, min_sites=2)))
+        job_id = session.submit_job(str(net.job("lost", seconds=1.5, rounds=3, gone_after=15.0, min_sites=2)))
         net.round_done("lost", 1)
         for _ in range(2):
             process = until(lambda: net.job_processes(ONE), 20, "a job process")[0]
@@ -80,13 +82,19 @@ def test_jobs_queue_and_say_what_they_wait_for(net):
     assert everyone_answered(net, "second")  # though one site would have been enough
 
 
-def test_an_aborted_job_is_not_started_again(net):
+@pytest.mark.parametrize("name", ["aborted", "aborted-as-it-starts"])
+def test_an_aborted_job_is_not_started_again(net, name):
     with net.session() as session:
-        job_id = session.submit_job(str(net.job("aborted", seconds=30.0)))
-        until(lambda: all(net.job_processes(site) for site in SITES), 60, "the job processes")
+        job_id = session.submit_job(str(net.job(name, seconds=30.0)))
+        until(lambda: status_of(session, job_id) != "SUBMITTED", 60, "the job's deployment")
+        if name == "aborted":
+            until(lambda: all(net.job_processes(site) for site in SITES), 60, "the job processes")
         session.abort_job(job_id)
         assert ended(session, job_id) == "FINISHED:ABORTED"
+        time.sleep(5)  # in which a start that went on would have come to its end
         until(lambda: not any(net.job_processes(site) for site in SITES), 60, "their end")
+        assert status_of(session, job_id) == "FINISHED:ABORTED"
+    assert net.records(name) == []
 
 
 def test_a_restarted_server_closes_its_old_job_and_the_same_job_goes_on(net):
