@@ -50,9 +50,9 @@ def scans():
 
 @pytest.fixture
 def trainer(scans):
-    """trainer(train=, validation=, folder=, training={}, **contrast) -> ContrastTrainer of a tiny network"""
+    """trainer(train=, validation=, folder=, device=, training={}, **contrast) -> ContrastTrainer of a tiny network"""
 
-    def make(train=None, validation=None, folder=None, site="a", training=None, **contrast):
+    def make(train=None, validation=None, folder=None, site="a", device="cpu", training=None, **contrast):
         settings = ContrastSettings(**contrast)
         own = {
             "network": settings.network,
@@ -64,7 +64,7 @@ def trainer(scans):
             **(training or {}),
         }
         train = scans([6, 5, 8, 7]) if train is None else train
-        return ContrastTrainer(site, train, validation, TrainingSettings(**own), 4, 1, "cpu", folder, settings)
+        return ContrastTrainer(site, train, validation, TrainingSettings(**own), 4, 1, device, folder, settings)
 
     return make
 

@@ -62,3 +62,11 @@ def test_noise_is_put_on_each_number_and_no_seed_repeats_it():
     # the length of unit vector plus noise is about sqrt(1 + 128 sigma^2)
     expected = 0.05 / np.sqrt(1 + 128 * 0.05**2)
     assert table.rows.std(axis=0).mean() == pytest.approx(expected, rel=0.03)
+
+
+def test_a_bank_lies_where_its_features_do():
+    """PyTorch's device without memory stands for a GPU."""
+    keys, number = torch.zeros(4, 128, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
+    bank = MemoryBank(keys, number, number)
+    bank.add(keys[:2], number[:2], number[:2])
+    assert {each.device.type for each in (bank.keys, bank.partition, bank.scan)} == {"meta"}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fedward.networks.registry import build_network
+from fedward.pretext.knn import knn_probabilities
 from fedward.pretext.methods import build_method
 from fedward.pretext.settings import METHODS, pretext_settings
 from fedward.training.trainer import autocast
@@ -39,3 +40,12 @@ def losses(method, device, precision):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_gpu_takes_the_steps_that_the_cpu_takes(method, precision, band):
     assert losses(method, "cuda", precision) == pytest.approx(losses(method, "cpu", "float32"), rel=band)
+
+
+def test_the_probe_takes_labels_that_lie_beside_the_gpu():
+    generator = torch.Generator().manual_seed(1)
+    features, bank = torch.rand(6, 8, generator=generator), torch.rand(30, 8, generator=generator)
+    labels = torch.randint(0, 2, (30, 3), generator=generator).float()
+    labels[0, 0] = torch.nan
+    there = knn_probabilities(features.cuda(), bank.cuda(), labels)
+    assert torch.allclose(there.cpu(), knn_probabilities(features, bank, labels), atol=1e-4)

@@ -11,13 +11,13 @@ from fedward.rounds.exchange import FeatureTable
 
 
 class MemoryBank(KeyQueue):
-    """`size` vectors of length 1; the newest take the place of the oldest. Begins full.
+    """`size` vectors of length 1; the newest take the place of the oldest. Begins full, on the device of `keys`.
 
     partition (size,) int64; scan (size,) int64, the scan each vector was made of, which never leaves the site.
     """
 
     def __init__(self, keys: Tensor, partition: Tensor, scan: Tensor):
-        super().__init__(*keys.shape)
+        super().__init__(*keys.shape, device=keys.device)
         self.partition = partition.clone()
         self.scan = scan.clone()
         self.put(keys)

@@ -9,9 +9,9 @@ class KeyQueue(nn.Module):
 
     keys: Tensor
 
-    def __init__(self, size: int, dimension: int):
+    def __init__(self, size: int, dimension: int, device: torch.device | None = None):
         super().__init__()
-        self.register_buffer("keys", torch.zeros(size, dimension))
+        self.register_buffer("keys", torch.zeros(size, dimension, device=device))
         self.oldest = 0  # next to be overwritten
         self.filled = 0
 

@@ -16,8 +16,8 @@ ROWS_AT_ONCE = 1024  # x 86,524 images in the bank x 4 bytes: 354 MB
 def knn_probabilities(features: Tensor, bank: Tensor, labels: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
     """Probability of each finding from the most similar images of a bank: (Q, C) in [0, 1] (Wu 2018, arXiv 1805.01978).
 
-    features (Q, D), bank (N, D) with labels (N, C): 1, 0 or NaN, unknown, all on one device. For each finding the
-    `neighbours` most similar images with a known label vote with weight exp(cosine / .07); NaN where none is known.
+    features (Q, D), bank (N, D) with labels (N, C): 1, 0 or NaN, unknown. For each finding the `neighbours` most
+    similar images with a known label vote with weight exp(cosine / .07); NaN where none is known.
     """
     if bank.shape != (len(labels), features.shape[1]):
         raise FedwardError(
@@ -25,6 +25,7 @@ def knn_probabilities(features: Tensor, bank: Tensor, labels: Tensor, neighbours
             f"{tuple(labels.shape)}"
         )
     features, bank = normalize(features.float()), normalize(bank.float())
+    labels = labels.to(features.device)
     known = ~labels.isnan()
     result = torch.full((len(features), labels.shape[1]), torch.nan, device=features.device)
     patterns, pattern_of = torch.unique(known, dim=1, return_inverse=True)  # mostly one: all labels known
