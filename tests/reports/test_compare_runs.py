@@ -124,6 +124,15 @@ def test_other_settings_of_a_scheme_are_another_method(tmp_path):
     assert "The runs differ in their training settings." in comparison.notes
 
 
+def test_another_start_is_another_method(tmp_path):
+    first, second = (finished_run(tmp_path / n, "dcew", PATIENTS) for n in ("cold", "warm"))
+    settings = json.loads((second / "settings.json").read_text())
+    (second / "settings.json").write_text(json.dumps({**settings, "starting_weights": "brats"}))
+    comparison = compare_runs([load_run(first), load_run(second)])
+    assert sorted(row.title for row in comparison.rows) == ["DCEW", "DCEW: warm"]
+    assert "The runs differ in their starting weights." in comparison.notes
+
+
 def test_centralised_steps_differ_between_folds_but_it_stays_one_method(tmp_path):
     roots = [finished_run(tmp_path / "a", "central", PATIENTS), finished_run(tmp_path / "b", "central", {"HT1": 0.5})]
     for root, steps in zip(roots, (90, 100), strict=True):

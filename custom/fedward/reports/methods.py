@@ -96,6 +96,7 @@ def notes_on_runs(runs: Sequence[Run]) -> list[str]:
         ("preprocessing", [run.settings.get("preprocessing") for run in runs]),
         ("training settings", [training_settings(run) for run in runs]),
         ("number of rounds", [run.settings.get("rounds") for run in runs]),
+        ("starting weights", [run.settings.get("starting_weights") for run in runs]),
     ):
         if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
             notes.append(f"The runs differ in their {what}.")
@@ -122,7 +123,7 @@ def median_rounds(reached: Iterable[int | None]) -> float | None:
 
 def _what_it_does(run: Run) -> str:
     """The settings that make two runs of one scheme different methods, as a key."""
-    keys = ["preprocessing", "rounds"]
+    keys = ["preprocessing", "rounds", "starting_weights"]
     # Centralised training takes the hospitals' steps together, so they differ from fold to fold; nothing is averaged.
     keys += [] if run.method == CENTRAL else ["training"]
     keys += ["aggregation"] if run.federated else []
