@@ -1,7 +1,9 @@
 """Progress bars for work on many files, and the one way to spread such work over processes."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 from typing import TypeVar
 
@@ -14,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from fedward.errors import FedwardError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,7 +35,10 @@ def map_in_processes(
 
     `function` must be importable (top level of a module). `workers` 0 means one per core; 1 stays in this process.
     A worker takes `chunk` items at a time: many for short work, because handing one over costs a fraction of a ms.
-    The bar goes to standard error and is shown on a terminal only. Closing the generator ends the workers.
+    The bar goes to standard error and is shown on a terminal only. Closing the generator ends the workers. Where its
+    reader is slow they wait, so that results do not fill the memory.
+
+    Raises FedwardError where a worker was killed, and what `function` raises.
     """
     from os import cpu_count
 
@@ -54,9 +61,14 @@ def map_in_processes(
         others = set(active_children())
         pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
         try:
-            for result in pool.map(function, items, chunksize=chunk):
+            for result in _in_order(pool, function, items, chunk, 2 * workers):
                 yield result
                 progress.advance(task)
+        except BrokenProcessPool as error:
+            raise FedwardError(
+                f"{label}: one of {workers} reading processes was killed, mostly for lack of memory: give fewer with "
+                "--workers, or free memory"
+            ) from error
         except BaseException:  # an error or an interruption: nobody wants the rest, which may take minutes
             started = set(active_children()) - others
             pool.shutdown(wait=False, cancel_futures=True)
@@ -66,3 +78,20 @@ def map_in_processes(
                 worker.join()
             raise
         pool.shutdown()
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item], chunk: int, ahead: int
+) -> Iterator[Result]:
+    """Results in the order of the items; no more than `ahead` chunks are given away before their results are read."""
+    waiting: deque[Future[list[Result]]] = deque()
+    for start in range(0, len(items), chunk):
+        if len(waiting) == ahead:
+            yield from waiting.popleft().result()
+        waiting.append(pool.submit(_each, function, items[start : start + chunk]))
+    while waiting:
+        yield from waiting.popleft().result()
+
+
+def _each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in items]

@@ -1,5 +1,6 @@
 """fedward watch: the rounds of a job on a real network, as they finish."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -42,4 +43,5 @@ def command(job: str, startup_kit: Path, study: str, out: Path | None) -> None:
             return
         if (state := status(connection.meta(job))) != "FINISHED:COMPLETED":
             raise FedwardError(f"job {job} ended as {state}: --out RUN brings what it left, with the reason")
-        click.echo(f"Finished. To bring the result here: fedward watch {job} --startup-kit {startup_kit} --out RUN")
+        again = ["fedward", "watch", job, "--startup-kit", str(startup_kit), "--study", study, "--out", "RUN"]
+        click.echo(f"Finished. To bring the result here: {shlex.join(again)}")

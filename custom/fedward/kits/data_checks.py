@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from fedward import __version__
@@ -49,7 +48,7 @@ def _data_set(title: str, name: str, folder: Path, cache: Path | None, remembere
     read_again = f"fedward check-data {name} {folder}"
     try:
         result, earlier = _checked(name, folder, cache, remembered, workers)
-    except (FedwardError, OSError, BrokenExecutor) as error:  # the last: a reading process was killed, as for memory
+    except (FedwardError, OSError) as error:
         return [problem(title, f"{folder}: {error}", read_again)]
     counts = f"{folder}: {result['patients']} patients, {result['images']} images"
     again = " (checked before, unchanged since)" if earlier else ""
