@@ -4,20 +4,19 @@ Each image is a patient, named by its path below the folder without ending, "/" 
 deep__er__c. Two files that differ only in their ending, such as c.png and c.jpg, are one patient's.
 """
 
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 
 from fedward.datasets.base import FileProblem
+from fedward.datasets.folder_walk import walk
 from fedward.datasets.image_table import ImageTable
 from fedward.datasets.selection import SelectionSettings
 
 IMAGE_FILE = re.compile(r"[^.].*\.(png|jpe?g)", re.IGNORECASE)
 NOT_DATA = {"partition.png"}
 SITE_FOLDER = re.compile(r"hospital-\d+")
-SYSTEM_FOLDER = "__macosx"
 
 
 def read_table(root: Path, selection: SelectionSettings | None = None) -> ImageTable:
@@ -48,15 +47,10 @@ def find_files(root: Path) -> tuple[list[Path], list[Path]]:
         advice = "give one of them, or the folder that was split"
         raise FileProblem(root, "wrong folder: it holds site folders", advice)
     images, others = [], []
-    for folder, inner, names in os.walk(root, onerror=_refuse):
-        inner[:] = sorted(name for name in inner if not name.startswith(".") and name.lower() != SYSTEM_FOLDER)
-        for name in sorted(names):
+    for folder, _, names in walk(root):
+        for name in names:
             if IMAGE_FILE.fullmatch(name) and name not in NOT_DATA:
-                images.append(Path(folder, name))
+                images.append(folder / name)
             elif not name.startswith("."):
-                others.append(Path(folder, name))
+                others.append(folder / name)
     return sorted(images), sorted(others)
-
-
-def _refuse(error: OSError) -> None:
-    raise FileProblem(Path(error.filename or ""), f"unreadable: {error.strerror}", "check the folder's permissions")

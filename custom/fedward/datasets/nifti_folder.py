@@ -7,18 +7,17 @@ ROOT/<patient>.nii.gz             a patient of one volume; `frame` is ""
 What the labels mean is not known, so the set serves pretraining.
 """
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedward.datasets.base import FileProblem
+from fedward.datasets.folder_walk import walk
 from fedward.datasets.nifti import nifti_stem, read_volume
 from fedward.datasets.scan import Scan, ScanVolume
 
 LABELS = re.compile(r"(.+)_(?:gt|seg)")
 SITE_FOLDER = re.compile(r"hospital-\d+")
-SYSTEM_FOLDER = "__macosx"
 NOT_DATA = {"split.json", "partition.json", "partition.png", "thumbs.db", "desktop.ini"}
 MOST_LABEL = 255
 
@@ -53,13 +52,11 @@ def find_files(root: Path) -> Files:
     if not root.is_dir():
         raise FileProblem(root, "no folder: it does not exist or is a file", "give the folder that holds the volumes")
     found = Files()
-    for place, inner, names in os.walk(root, onerror=_refuse):
-        folder = Path(place)
+    for folder, inner, names in walk(root):
         if folder == root and any(SITE_FOLDER.fullmatch(name) for name in inner):  # test patients would be among them
             advice = "give one of them, or the folder that was split"
             raise FileProblem(root, "wrong folder: it holds site folders", advice)
-        inner[:] = sorted(name for name in inner if not name.startswith(".") and name.lower() != SYSTEM_FOLDER)
-        for name in sorted(names):
+        for name in names:
             stem = nifti_stem(name)
             if stem is None:
                 found.other += [folder / name] if not name.startswith(".") and name.lower() not in NOT_DATA else []
@@ -77,7 +74,3 @@ def find_files(root: Path) -> Files:
 def _scan(inner: Path, image: Path, labels: Path | None) -> Scan:
     patient, *rest = inner.parts
     return Scan(patient, "__".join(rest), image, labels, group="")
-
-
-def _refuse(error: OSError) -> None:
-    raise FileProblem(Path(error.filename or ""), f"unreadable: {error.strerror}", "check the folder's permissions")
