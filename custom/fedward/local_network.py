@@ -1,5 +1,6 @@
 """Starts a whole network on one machine and waits until its sites are connected."""
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ def start_network(
     if alive := processes.alive():
         raise FedwardError(
             f"the network in {network} runs already ({len(alive)} of {len(processes.entries)} kits): see fedward "
-            "network status; to start ended ones, stop it first"
+            f"network status --network {shlex.quote(str(network))}; to start ended ones, stop it first"
         )
     kits = provision(network, project, port, poc)
     if astray := [name for name in hospitals if not (kits / name).is_dir()]:

@@ -66,7 +66,7 @@ def run_in_poc(
     the folder for its logs.
     """
     from fedward.kits.kit import open_kit
-    from fedward.kits.one_machine import PROJECT, free_port, leads
+    from fedward.kits.one_machine import PROJECT, Processes, free_port, leads
     from fedward.local_network import start_network
 
     check_apart(folder.root, sites_folder)
@@ -79,6 +79,7 @@ def run_in_poc(
             raise UsageError(f"study {settings.study!r} is unknown here: --study is one of {', '.join(leads_of)}")
         check_ready(settings, "federated", "poc", sites_folder, folder, 1, "auto")
         fill_cache(settings, sites_folder, console)
+        Processes(place).stop()  # of a command that was killed
         shutil.rmtree(place / "workspace", ignore_errors=True)
         processes = start_network(
             place, sites_folder, settings.sites, PROJECT, free_port(), poc=True, say=console.print

@@ -7,9 +7,12 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from fedward.cli import cli
 from fedward.errors import FedwardError, UsageError
 from fedward.kits.one_machine import (
     PROJECT,
@@ -47,9 +50,29 @@ def test_stop_ends_what_was_started(sleeping_kit, tmp_path):
     assert Processes(tmp_path).stop() == []
 
 
+def test_a_clock_that_was_set_hides_no_process(sleeping_kit, tmp_path, monkeypatch):
+    """Linux counts a process's begin from its own, whose time moves with the clock."""
+    Processes(tmp_path).start(sleeping_kit)
+    created, booted = psutil.Process.create_time, psutil.boot_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted() + 3600)
+    assert Processes(tmp_path).stop() == (["kit"] if psutil.LINUX else [])
+
+
+def test_stop_needs_no_kits(sleeping_kit, tmp_path):
+    """They may be gone: what runs must be ended all the same."""
+    network = tmp_path / "network"
+    network.mkdir()
+    Processes(network).start(sleeping_kit)
+    (process,) = Processes(network).alive().values()
+    done = CliRunner().invoke(cli, ["network", "stop", "--network", str(network)])
+    assert (done.exit_code, done.output) == (0, "Stopped 1 processes: kit\n")
+    assert not process.is_running()
+
+
 def test_a_number_that_is_another_process_by_now_is_left_alone(tmp_path):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
-        entry = {"name": "kit", "kit": str(tmp_path), "pid": stranger.pid, "created": 1.0}
+        entry = {"name": "kit", "kit": str(tmp_path), "pid": stranger.pid, "created": "1.0 s after the start"}
         write_json(tmp_path / "processes.json", [entry])
         assert Processes(tmp_path).alive() == {}
         assert Processes(tmp_path).stop() == []

@@ -67,8 +67,10 @@ def stop(network: Path) -> None:
     """End what `start` started, and nothing else."""
     from fedward.kits.one_machine import Processes, kits_folder
 
-    kits_folder(network)
-    names = Processes(network).stop()
+    processes = Processes(network)
+    if not processes.entries:
+        kits_folder(network)
+    names = processes.stop()
     click.echo(f"Stopped {len(names)} processes: {', '.join(names)}" if names else "Nothing of this network runs.")
 
 

@@ -24,6 +24,7 @@ import yaml
 from fedward.errors import FedwardError, UsageError
 from fedward.kits.kit import open_kit
 from fedward.kits.leaving_policy import agree_to_features
+from fedward.kits.lock import BOOT_ID
 from fedward.rounds.run_folder import read_json, write_bytes, write_json
 from fedward.simulation import CACHE, registered_weights, server_validation, site_data_sets
 
@@ -165,8 +166,8 @@ class Processes:
                 start_new_session=True,
             )
         with contextlib.suppress(psutil.NoSuchProcess):
-            created = psutil.Process(process.pid).create_time()
-            self.entries.append({"name": kit.name, "kit": str(kit), "pid": process.pid, "created": created})
+            birth = _birth(psutil.Process(process.pid))
+            self.entries.append({"name": kit.name, "kit": str(kit), "pid": process.pid, "created": birth})
         write_json(self.file, self.entries)
 
     def alive(self) -> dict[str, psutil.Process]:
@@ -199,10 +200,18 @@ def _same(entry: dict[str, Any]) -> psutil.Process | None:
     """The process of `entry` where it lives: the number alone could be another's by now."""
     try:
         process = psutil.Process(entry["pid"])
-        same = abs(process.create_time() - entry["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        same = _birth(process) == entry["created"] and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
     return process if same else None
+
+
+def _birth(process: psutil.Process) -> str:
+    """What no other process on this machine has: when it began, in a way that setting the clock does not change."""
+    if not psutil.LINUX:
+        return f"{process.create_time():.1f}"
+    boot = BOOT_ID.read_text().strip() if BOOT_ID.exists() else "the machine"
+    return f"{process.create_time() - psutil.boot_time():.1f} s after the start of {boot}"
 
 
 def _family(process: psutil.Process) -> Iterator[psutil.Process]:
