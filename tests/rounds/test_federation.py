@@ -78,6 +78,39 @@ def test_the_order_of_the_answers_leaves_no_trace_in_the_pooled_evaluation(setti
     assert received[0] == received[1]
 
 
+HARD, EASY = SITES[0], SITES[1:]
+
+
+def train_round(federation, quality, sites=SITES):
+    """One round whose sites say so of the model they received; `quality` may differ by site."""
+    federation.open()
+    for site in SITES:
+        if site not in sites:
+            federation.fail(site, "away")
+            continue
+        own, _ = FakeSite(site).train(federation.parameters, federation.round.number)
+        value = quality[site] if isinstance(quality, dict) else quality
+        answer(federation, site, own, report(start=evaluation(0.5, value)))
+    federation.close(federation.aggregation.close())
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_models_are_compared_on_the_sites_that_measured_both(settings, folder, interrupted):
+    """While the hard site is away every model looks better: worse ones must not become the best."""
+    settings = replace(settings, rounds=5, min_sites=2)
+    federation = make_federation(settings, folder)
+    train_round(federation, 0.1)
+    train_round(federation, {HARD: 0.3, **dict.fromkeys(EASY, 0.9)})  # of the model after round 1
+    if interrupted:
+        federation = make_federation(settings, folder)
+    train_round(federation, 0.85, EASY)  # pooled .85, which is more than .7 of all three, and worse at both
+    assert federation.best["round"] == 1
+    train_round(federation, 0.95, EASY)
+    assert (federation.best["round"], federation.best["quality"]) == (3, pytest.approx(0.95))
+    train_round(federation, {HARD: 0.2, **dict.fromkeys(EASY, 0.96)})  # the hard one did not measure the best
+    assert federation.best["round"] == 4
+
+
 class Scripted:
     """Sites whose reports about the received model follow a list."""
 

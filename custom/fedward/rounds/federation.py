@@ -14,6 +14,7 @@ from fedward.evaluation import Evaluation, pool
 from fedward.networks.checkpoint import read_model, save_model
 from fedward.networks.starting import Start
 from fedward.rounds.aggregation import Aggregation, Outcome, Parameters
+from fedward.rounds.best import is_better, measured
 from fedward.rounds.exchange import Exchange, FeatureTable, exchanges
 from fedward.rounds.may_begin import check_may_begin
 from fedward.rounds.open_round import EXCHANGE, TRAINING, VALIDATION, OpenRound, now
@@ -44,6 +45,7 @@ class Federation:
         self.about = about
         self.rounds_done = 0
         self.best: dict[str, Any] = {"round": 0, "quality": None}
+        self.best_measured: dict[str, Evaluation] = {}  # by the sites that did
         self.started = now()
         self.clock = time.monotonic()
         self.open_round_: OpenRound | None = None
@@ -168,8 +170,9 @@ class Federation:
             self.exchanged = self.exchange.record(current)
             self.open_round_ = None
             return self.exchanged
-        starts = [report["start"] for _, report in sorted(current.reports.items())]  # sums depend on their order
-        received = pool(start for start in starts if start is not None)
+        reports = sorted(current.reports.items())  # sums depend on their order
+        starts = {site: report["start"] for site, report in reports if report["start"] is not None}
+        received = pool(starts.values())
         record: Record = {
             "round": current.number,
             "kind": current.kind,
@@ -181,7 +184,7 @@ class Federation:
             "warnings": current.warnings(),
             "received": _with_iou(received),
         }
-        self._choose_best(received, self.rounds_done)
+        self._choose_best(starts, received, self.rounds_done)
         if outcome is not None:
             record["warnings"] += outcome.warnings
             record["shares"] = outcome.shares
@@ -241,11 +244,13 @@ class Federation:
             },
         )
 
-    def _choose_best(self, received: Evaluation | None, round_number: int) -> None:
+    def _choose_best(self, starts: dict[str, Evaluation], received: Evaluation | None, round_number: int) -> None:
         if round_number == 0 or received is None or received.quality is None:
             return  # the untrained model is measured, but never the best: `predict` would use random weights
-        if self.best["quality"] is None or received.quality > self.best["quality"]:
+        if self.best["quality"] is None or is_better(starts, self.best_measured):
             self._save_best(round_number, received.quality)
+        if self.best["round"] == round_number:  # also where it was measured again, after a crash
+            self.best_measured = starts
 
     def _save_best(self, round_number: int, quality: float | None) -> None:
         self._save_model("best", round_number, quality=quality)
@@ -284,6 +289,7 @@ class Federation:
             _, about = read_model(self.folder.model("best"))
             self.best = {"round": about.get("round", 0), "quality": about.get("quality")}
         keep_records(self.folder.rounds, self.rounds_done)
+        self.best_measured = measured(read_records(self.folder.rounds), self.best["round"])
         log.info("going on from round %d of %s", self.rounds_done, self.folder.root)
         return parameters
 
