@@ -16,7 +16,7 @@ from fedward.rounds.run_folder import RunFolder, read_json
 from fedward.settings import RunSettings
 from fedward.simulation import with_own_weights
 from fedward.site_config import SiteConfig
-from fedward.training.site import Site
+from fedward.training.site import Site, state_folder
 from fedward.training.task import SiteImages, get_task, join_sites
 from fedward.training.trainer import steps_per_round
 
@@ -59,7 +59,8 @@ def run_local(
             if read_json(own.run).get("fingerprint") != alone.fingerprint():
                 raise UsageError(f"{own.root} was trained with other settings: use them again, or another --out")
             continue
-        site = Site(name, alone, images[name], config.threads, config.device, config=config)
+        kept = own.state if state_folder(name, alone, config) else None  # as its federated site: nothing, or there
+        site = Site(name, alone, images[name], config.threads, config.device, kept, config)
         run_loop(
             alone, own, {name: site}, about, with_own_weights(config, alone.starting_weights, name), on_record=on_record
         )

@@ -15,7 +15,7 @@ from fedward.contrast.agreed_warnings import (
     WARNINGS,
 )
 from fedward.contrast.neighbours import knn_partition
-from fedward.contrast.settings import METHODS
+from fedward.contrast.settings import METHODS, ContrastSettings
 from fedward.errors import DataError, FedwardError
 from fedward.evaluation import detail_names
 from fedward.kits.leaving_list import AGREED_WARNINGS
@@ -302,7 +302,6 @@ def test_fcl_learns_positions_that_unseen_patients_share(trainer, start, scans):
 
 
 def test_a_sites_report_is_one_that_the_server_takes(trainer, start, scans, tmp_path):
-    from fedward.contrast.settings import ContrastSettings
     from fedward.preprocessing.settings import PreprocessingSettings
     from fedward.training.site import Site
     from fedward.training.task import SiteImages
@@ -322,6 +321,33 @@ def test_a_sites_report_is_one_that_the_server_takes(trainer, start, scans, tmp_
     report = check_report(report)
     assert report["warnings"] == [EMPTY_PARTITIONS]
     assert report["end"].details["features.rank"] > 1
+
+
+def test_a_hospital_alone_keeps_its_momentum_encoder_where_a_federated_one_would(trainer, scans, tmp_path):
+    from fedward.baselines import run_local
+    from fedward.networks.checkpoint import read_model
+    from fedward.preprocessing.settings import PreprocessingSettings
+    from fedward.rounds.run_folder import RunFolder
+    from fedward.simulation import simulation_config
+    from fedward.training.task import SiteImages
+
+    def last(kept):
+        settings = RunSettings(
+            name=kept,
+            sites=("a",),
+            rounds=3,
+            data_set="acdc",
+            preprocessing=PreprocessingSettings(bias_field="none", image_size=16),
+            training=trainer().settings,
+            aggregation=AggregationSettings(scheme="fedavg"),
+            contrast=ContrastSettings(exchange=False, momentum_encoder=kept, momentum=0.5),
+        )
+        images = {"a": SiteImages(scans([6, 5, 7, 8]), None)}
+        config = simulation_config(tmp_path / "sites", "a", 1, "cpu")
+        run_local(settings, RunFolder(tmp_path / kept), images, {"mode": "local"}, config, lambda record: None)
+        return read_model(RunFolder(tmp_path / kept / "a").model("last"))[0]
+
+    assert not same(last("keep"), last("reset"))
 
 
 def test_slices_of_a_single_part_cannot_be_told_apart(trainer, scans):
