@@ -328,7 +328,7 @@ def test_a_hospital_alone_keeps_its_momentum_encoder_where_a_federated_one_would
     from fedward.networks.checkpoint import read_model
     from fedward.preprocessing.settings import PreprocessingSettings
     from fedward.rounds.run_folder import RunFolder
-    from fedward.simulation import simulation_config
+    from fedward.site_config import SiteConfig
     from fedward.training.task import SiteImages
 
     def last(kept):
@@ -343,7 +343,7 @@ def test_a_hospital_alone_keeps_its_momentum_encoder_where_a_federated_one_would
             contrast=ContrastSettings(exchange=False, momentum_encoder=kept, momentum=0.5),
         )
         images = {"a": SiteImages(scans([6, 5, 7, 8]), None)}
-        config = simulation_config(tmp_path / "sites", "a", 1, "cpu")
+        config = SiteConfig("this test", cache=tmp_path / "cache", device="cpu")
         run_local(settings, RunFolder(tmp_path / kept), images, {"mode": "local"}, config, lambda record: None)
         return read_model(RunFolder(tmp_path / kept / "a").model("last"))[0]
 
