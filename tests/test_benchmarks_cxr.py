@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedward.training.auc import auc_difference
+from fedward.training.auc import auc_difference, auc_per_finding
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "cxr"
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
@@ -31,7 +31,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_row(row: rows.Row, auc: float, curve: tuple[float, ...] = (0.5, 0.6, 0.7)) -> None:
+def write_row(row: rows.Row, auc: float, curve: tuple[float, ...] = (0.5, 0.6, 0.7), date: str = "2026-11-28") -> None:
     one = {"auc": auc, "low": auc - 0.1, "high": auc + 0.1, "positives": 5, "negatives": 20}
     none = {**one, "auc": None, "low": None, "high": None, "positives": 0}
     model = {
@@ -43,12 +43,13 @@ def write_row(row: rows.Row, auc: float, curve: tuple[float, ...] = (0.5, 0.6, 0
     sizes = {"linear": 574, "fine_tune": 281508}
     size = next(value for name, value in sizes.items() if row.name.startswith(name))
     sent = [{"received": size, "sent": size}] * 3
-    result = {"row": row.name, "test": {"best": model, "last": model}, "validation": validation, "bytes": sent}
+    about = {"row": row.name, "date": date}
+    result = {**about, "test": {"best": model, "last": model}, "validation": validation, "bytes": sent}
     results.result_path(row.name, SMALL).write_text(json.dumps(result))
 
 
 def write_predictions(work: Path, row: rows.Row, seed: int) -> np.ndarray:
-    """Random predictions of 60 images of 30 patients; the labels are the same for every row."""
+    """A row of random predictions of 60 images of 30 patients; the labels are the same for every row."""
     labels = (np.random.default_rng(0).random((60, 14)) < 0.3).astype(np.float32)
     scores = np.random.default_rng(seed).random((60, 14)).astype(np.float32)
     (work / row.name).mkdir(parents=True)
@@ -56,6 +57,10 @@ def write_predictions(work: Path, row: rows.Row, seed: int) -> np.ndarray:
     images = np.array([f"{n}.png" for n in range(60)])
     path = work / row.name / "predictions.npz"
     np.savez(path, best=scores, last=scores, labels=labels, patients=patients, images=images)
+    (work / row.name / "run.json").write_text(json.dumps({"ended": "2026-11-28"}))
+    auc = auc_per_finding(scores, labels).mean
+    assert auc is not None
+    write_row(row, auc)
     return scores
 
 
@@ -125,6 +130,26 @@ def test_a_difference_is_that_of_the_seeds_that_both_have(places: Path, tmp_path
     turned = compare.find_comparison([entry], "linear", 1.0, "random", "moco_v2")
     assert turned is not None
     assert turned["mean"]["low"] == pytest.approx(-expected.high)
+    compare.write_comparisons(SMALL, tmp_path / "another")  # what was measured before is kept
+    assert compare.read_comparisons(SMALL) == [entry]
+
+
+def test_a_difference_is_of_the_rows_that_are_published(places: Path, tmp_path: Path) -> None:
+    """A row may be trained again, or its result be taken away: tables must not show the difference of other rows."""
+    of = {
+        (start, seed): rows.classification("linear", "iid", start, seed, SMALL)
+        for start in ("moco_v2", "random")
+        for seed in (1, 2)
+    }
+    for number, row in enumerate(of.values()):
+        write_predictions(tmp_path, row, number)
+    results.result_path(of["random", 2].name, SMALL).unlink()
+    compare.write_comparisons(SMALL, tmp_path)
+    (entry,) = compare.read_comparisons(SMALL)
+    assert entry["seeds"] == [1]
+    write_row(of["random", 1], 0.9, date="2026-11-29")  # another training's
+    compare.write_comparisons(SMALL, tmp_path)
+    assert compare.read_comparisons(SMALL) == []
 
 
 def test_tables_leave_empty_what_was_not_run_and_name_its_command(places: Path) -> None:

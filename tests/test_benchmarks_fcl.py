@@ -143,7 +143,9 @@ def test_a_difference_is_over_the_patients_and_seeds_that_both_have(places: Path
     for init, seeds in ((fcl_rows.MASKED, (1, 2)), ("random", SEEDS)):
         for seed in seeds:
             dice[init, seed] = dict(zip(names, generator.random(4), strict=True))
-            write_test(places, fcl_rows.fine_tuning("federated", 1, init, seed, SMALL), dice[init, seed])
+            row = fcl_rows.fine_tuning("federated", 1, init, seed, SMALL)
+            write_test(places, row, dice[init, seed])
+            write_result(row, sum(dice[init, seed].values()) / 4)
     fcl_compare.write_comparisons(SMALL, places)
     (entry,) = fcl_compare.read_comparisons(SMALL)
     assert entry["seeds"] == [1, 2]
@@ -155,6 +157,22 @@ def test_a_difference_is_over_the_patients_and_seeds_that_both_have(places: Path
     assert entry["low"] <= entry["value"] <= entry["high"]
     fcl_compare.write_comparisons(SMALL, places / "another")  # what was measured before is kept
     assert fcl_compare.read_comparisons(SMALL) == [entry]
+
+
+def test_a_difference_is_of_the_rows_that_are_published(places: Path) -> None:
+    """A row may be trained again, or its result be taken away: tables must not show the difference of other rows."""
+    values = {(fcl_rows.MASKED, 1): 0.7, ("random", 1): 0.6, (fcl_rows.MASKED, 2): 0.8, ("random", 2): 0.5}
+    of = {key: fcl_rows.fine_tuning("federated", 1, *key, SMALL) for key in values}
+    for key, row in of.items():
+        write_test(places, row, {"a": values[key] - 0.1, "b": values[key] + 0.1})
+        write_result(row, values[key])
+    fcl_results.result_path(of["random", 2].name, SMALL).unlink()
+    fcl_compare.write_comparisons(SMALL, places)
+    (entry,) = fcl_compare.read_comparisons(SMALL)
+    assert (entry["seeds"], entry["by_seed"]) == ([1], pytest.approx([0.1]))
+    write_result(of["random", 1], 0.65)  # another training's
+    fcl_compare.write_comparisons(SMALL, places)
+    assert fcl_compare.read_comparisons(SMALL) == []
 
 
 def test_rows_of_other_test_patients_are_not_compared() -> None:

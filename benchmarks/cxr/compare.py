@@ -1,21 +1,24 @@
 """Differences of mean AUC between starts, on the same test patients: paired bootstrap by patient, seeds averaged.
 
-They need the predictions under WORK, which name patients and are not kept; the differences are, in comparisons.json.
+They need the predictions under WORK, which name patients and are not kept; the differences are, in comparisons.json, as
+long as the published rows give the same.
 """
 
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import rows
-from results import RESULTS
+from results import RESULTS, read_result
 
 from fedward.rounds.run_folder import read_json, write_json
 from fedward.training.auc import Interval, auc_difference
 
 MODEL = "best"  # on the hospitals' validation images: the one a user would take
 SEED = 1
+SAME = 1e-6
 SETTINGS = (("linear", "iid"), ("fine_tune", "non_iid"))
 PAIRS = (
     *((start, rows.RANDOM) for start in (rows.IMAGENET, *rows.METHODS, *rows.ABLATION, rows.FEDERATED)),
@@ -54,33 +57,53 @@ def read_comparisons(preset: rows.Preset) -> list[dict[str, Any]]:
 
 
 def write_comparisons(preset: rows.Preset, work: Path, seeds: range = range(1, 21)) -> None:
-    """Compare what has been run; a difference whose predictions are not under WORK any more is kept as it is."""
-    kept = {_key(entry): entry for entry in read_comparisons(preset)}
-    for training, sites in SETTINGS:
+    """Compare what is published and under WORK; an older difference stays where the published rows still give it."""
+    kept = {_key(entry): entry for entry in read_comparisons(preset) if _is_of_published_rows(entry, preset)}
+    for training, _ in SETTINGS:
         for fraction in preset.fractions:
             for first, second in PAIRS:
                 sides = [
-                    {s: _predictions(work, training, sites, start, s, preset, fraction) for s in seeds}
+                    {
+                        s: work / name
+                        for s in seeds
+                        if _is_published(name := _name(training, fraction, start, s, preset), work, preset)
+                    }
                     for start in (first, second)
                 ]
-                common = [s for s in seeds if all(side[s].is_file() for side in sides)]
+                common = [s for s in seeds if all(s in side for side in sides)]
                 entry = {"training": training, "fraction": fraction, "first": first, "second": second}
                 if common and kept.get(_key(entry), {}).get("seeds") != common:
                     per_finding = (first, second) in PER_FINDING
-                    found = compare(*([side[s] for s in common] for side in sides), per_finding)
+                    found = compare(*([side[s] / "predictions.npz" for s in common] for side in sides), per_finding)
                     kept[_key(entry)] = {**entry, "seeds": common, **found}
-    if kept:
-        write_json(comparisons_path(preset), [kept[key] for key in sorted(kept)])
+    write_json(comparisons_path(preset), [kept[key] for key in sorted(kept)])
+
+
+def _is_of_published_rows(entry: dict[str, Any], preset: rows.Preset) -> bool:
+    means = []
+    for side in ("first", "second"):
+        names = [_name(entry["training"], entry["fraction"], entry[side], seed, preset) for seed in entry["seeds"]]
+        results = [result for name in names if (result := read_result(name, preset))]
+        if len(results) < len(names):
+            return False
+        means.append(fmean(result["test"][MODEL]["mean_auc"]["value"] for result in results))
+    return abs(means[0] - means[1] - entry["mean"]["value"]) < SAME
+
+
+def _is_published(name: str, work: Path, preset: rows.Preset) -> bool:
+    """Whether the row under WORK is the one whose result is published."""
+    result = read_result(name, preset)
+    if result is None or not (work / name / "predictions.npz").is_file():
+        return False
+    return bool(read_json(work / name / "run.json")["ended"] == result["date"])
+
+
+def _name(training: str, fraction: float, start: str, seed: int, preset: rows.Preset) -> str:
+    return rows.classification(training, dict(SETTINGS)[training], start, seed, preset, fraction).name
 
 
 def _key(entry: dict[str, Any]) -> str:
     return " ".join(str(entry[name]) for name in ("training", "fraction", "first", "second"))
-
-
-def _predictions(
-    work: Path, training: str, sites: str, start: str, seed: int, preset: rows.Preset, fraction: float
-) -> Path:
-    return work / rows.classification(training, sites, start, seed, preset, fraction).name / "predictions.npz"
 
 
 def compare(first: list[Path], second: list[Path], per_finding: bool) -> dict[str, Any]:

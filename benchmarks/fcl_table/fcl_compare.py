@@ -1,6 +1,7 @@
 """Differences of Dice between starts on the same test patients and the same draws of labelled ones.
 
-They need RUN/test.json under WORK, which names patients and is not kept; the differences are, in comparisons.json.
+They need RUN/test.json under WORK, which names patients and is not kept; the differences are, in comparisons.json, as
+long as the published rows give the same.
 """
 
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import fcl_rows
 import numpy as np
-from fcl_results import MODEL, RESULTS
+from fcl_results import MODEL, RESULTS, read_result
 from numpy.typing import NDArray
 from row_runner import RANDOM
 
@@ -16,6 +17,7 @@ from fedward.rounds.run_folder import read_json, write_json
 from fedward.training.patient_bootstrap import mean_with_interval
 
 SEEDS = range(1, 21)  # looked for
+SAME = 1e-6
 PAIRS = (
     *((init, RANDOM) for init in fcl_rows.INITS[1:]),
     (fcl_rows.MASKED, fcl_rows.LITERAL),
@@ -44,8 +46,8 @@ def find_comparison(
 
 
 def write_comparisons(preset: fcl_rows.Preset, work: Path) -> None:
-    """Compare what has been run; a difference whose runs are not under WORK any more is kept as it is."""
-    kept = {_key(entry): entry for entry in read_comparisons(preset)}
+    """Compare what is published and under WORK; an older difference stays where the published rows still give it."""
+    kept = {_key(entry): entry for entry in read_comparisons(preset) if _is_of_published_rows(entry, preset)}
     for mode in fcl_rows.MODES:
         for patients in preset.patients:
             for first, second in PAIRS:
@@ -54,8 +56,21 @@ def write_comparisons(preset: fcl_rows.Preset, work: Path) -> None:
                 entry = {"mode": mode, "patients": patients, "first": first, "second": second}
                 if common:
                     kept[_key(entry)] = {**entry, "seeds": common, **compare(*sides, common)}
-    if kept:
-        write_json(comparisons_path(preset), [kept[key] for key in sorted(kept)])
+    write_json(comparisons_path(preset), [kept[key] for key in sorted(kept)])
+
+
+def _is_of_published_rows(entry: dict[str, Any], preset: fcl_rows.Preset) -> bool:
+    sides = [_published(entry["mode"], entry["patients"], entry[side], preset) for side in ("first", "second")]
+    return all(
+        all(seed in side for side in sides) and abs(sides[0][seed] - sides[1][seed] - apart) < SAME
+        for seed, apart in zip(entry["seeds"], entry["by_seed"], strict=True)
+    )
+
+
+def _published(mode: str, patients: int, init: str, preset: fcl_rows.Preset) -> dict[int, float]:
+    """Seed -> mean Dice of the row that the table shows."""
+    results = {s: read_result(fcl_rows.fine_tuning(mode, patients, init, s, preset).name, preset) for s in SEEDS}
+    return {seed: float(result["test"]["mean_dice"]["value"]) for seed, result in results.items() if result}
 
 
 def _key(entry: dict[str, Any]) -> str:
@@ -63,12 +78,14 @@ def _key(entry: dict[str, Any]) -> str:
 
 
 def _dice(work: Path, mode: str, patients: int, init: str, preset: fcl_rows.Preset) -> dict[int, dict[str, float]]:
-    """Seed -> Dice of each test patient."""
+    """Seed -> Dice of each test patient, of the rows under WORK that are the published ones."""
     found = {}
-    for seed in SEEDS:
+    for seed, published in _published(mode, patients, init, preset).items():
         path = work / fcl_rows.fine_tuning(mode, patients, init, seed, preset).name / "test.json"
         if path.is_file():
-            found[seed] = {p: v["dice"] for p, v in read_json(path)["models"][MODEL]["per_patient"].items()}
+            dice = {p: v["dice"] for p, v in read_json(path)["models"][MODEL]["per_patient"].items()}
+            if abs(sum(dice.values()) / len(dice) - published) < SAME:
+                found[seed] = dice
     return found
 
 
