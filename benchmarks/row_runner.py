@@ -38,7 +38,22 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def check_same_command(place: Path, command: str) -> None:
+    """Note what makes `place`, a folder of WORK; ClickException where it is there and something else made it.
+
+    Rows have the same names in every preset: without this a result would be published under another one's command.
+    """
+    note = place.with_name(f"{place.name}.command")
+    if not place.exists():
+        note.write_text(command, encoding="utf-8")
+        return
+    before = note.read_text(encoding="utf-8") if note.is_file() else "a command that is not known"
+    if before != command:
+        raise click.ClickException(f"{place} was made by\n  {before}\nand not by\n  {command}\nUse another --work.")
+
+
 def make_partition(name: str, arguments: tuple[str, ...], data: Path, work: Path) -> None:
+    check_same_command(work / name, f"fedward partition {' '.join(arguments)}")
     if not (work / name).exists():
         filled = [argument.format(data=data, work=work) for argument in arguments]
         fedward("partition", *filled, "--out", str(work / name))
@@ -75,7 +90,10 @@ def train_row(row: Row, work: Path, start: Path | None, write: Callable[[RunFold
     """Train one row unless it is finished, and write its result. True where the row is finished.
 
     start  run folder or file of the weights that it begins with; None: the random ones
+
+    ClickException where WORK holds a row of this name that another command trained.
     """
+    check_same_command(work / row.name, command_of(row))
     run, sites = RunFolder(work / row.name), work / row.sites
     if not (run.finished() and (run.test.exists() or run.report.exists())):  # a local pretraining has no test
         say(f"begins  {row.name}")

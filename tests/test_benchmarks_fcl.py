@@ -135,6 +135,29 @@ def test_the_data_are_links_without_the_patients_left_out(tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "links").iterdir()) == ["patient001", "patient074"]
 
 
+def test_a_row_of_another_preset_is_not_taken_for_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names are the same; a finished one would be published with a command that never ran."""
+    started: list[list[str]] = []
+
+    def train(command: list[str], **_: Any) -> Any:
+        started.append(command)
+        run = RunFolder(tmp_path / small.name)
+        write_json(run.run, {"state": "finished"})
+        write_json(run.test, {})
+        return type("Done", (), {"returncode": 0})
+
+    monkeypatch.setattr(row_runner.subprocess, "run", train)
+    small, paper = (fcl_rows.fine_tuning("federated", 1, "random", 1, fcl_rows.PRESETS[n]) for n in ("small", "paper"))
+    assert small.name == paper.name
+    written: list[RunFolder] = []
+    for _ in range(2):  # the second time it is finished
+        assert row_runner.train_row(small, tmp_path, None, written.append)
+    assert (len(started), len(written)) == (1, 2)
+    with pytest.raises(click.ClickException, match="Use another --work"):
+        row_runner.train_row(paper, tmp_path, None, written.append)
+    assert len(written) == 2
+
+
 # --- differences ----------------------------------------------------------------------------------------------------
 
 

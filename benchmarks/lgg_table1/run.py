@@ -17,6 +17,10 @@ from pathlib import Path
 
 import click
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what several benchmarks share
+
+from row_runner import check_same_command
+
 from fedward.reports.metrics import final_metrics
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 
@@ -96,6 +100,7 @@ def fedward(*arguments: str) -> None:
 
 def run_row(name: str, sites: Path, run: Path, arguments: list[str]) -> bool:
     """Train one row unless it is finished, and write its result file. True where the row is finished."""
+    check_same_command(run, command_of(arguments))
     if not (RunFolder(run).finished() and RunFolder(run).test.exists()):
         click.echo(f"{datetime.now(UTC):%H:%M:%S} begins  {name}")
         command = [sys.executable, str(JOB), *arguments, "--sites", str(sites), "--out", str(run)]
@@ -109,12 +114,16 @@ def run_row(name: str, sites: Path, run: Path, arguments: list[str]) -> bool:
     return True
 
 
+def command_of(arguments: list[str]) -> str:
+    return f"python jobs/lgg_segmentation/job.py {' '.join(arguments)} --sites SITES --out RUN"
+
+
 def write_result(name: str, folder: RunFolder, arguments: list[str]) -> None:
     """Keep a row's figures, the command that made them, machine and date; nothing about single patients."""
     run, test = read_json(folder.run), read_json(folder.test)
     row = {
         "row": name,
-        "command": f"python jobs/lgg_segmentation/job.py {' '.join(arguments)} --sites SITES --out RUN",
+        "command": command_of(arguments),
         "date": run["ended"],
         "seconds": run["seconds"],
         "optimizer_steps": run["optimizer_steps"],
