@@ -191,6 +191,24 @@ def test_a_structure_without_any_value_has_none(tmp_path):
     assert "| – |" in markdown([compared(root)])
 
 
+def test_a_method_does_not_gain_by_missing_what_is_hard(tmp_path):
+    """Where one misses a structure it has no distance, so nobody's counts there."""
+    finds, misses = (write_structures_run(tmp_path / n, rounds=1, planned=1, start=n) for n in ("finds", "misses"))
+    for root, ventricle in ((finds, 20.0), (misses, None)):
+        test = json.loads((root / "test.json").read_text())
+        for scan in test["models"]["best"]["per_scan"]:
+            for name, scores in scan["structures"].items():
+                scores["hd95"] = ventricle if name == STRUCTURES[0] else 2.0
+            scan["hd95"] = 8.0 if ventricle else 2.0
+        (root / "test.json").write_text(json.dumps(test))
+    comparison = compared(finds, misses)
+    assert [row.mean.hd95.value for row in comparison.rows] == [2.0, 2.0]
+    assert [row.structures[0].hd95 for row in comparison.rows] == [None, None]
+    assert any(note.startswith("HD95 is over the 24 of 36 structures of scans") for note in comparison.notes)
+    (alone,) = compared(finds).rows
+    assert alone.mean.hd95.value == pytest.approx(8.0)
+
+
 def test_runs_that_were_not_tested_alike_are_refused(tmp_path, starts):
     with pytest.raises(UsageError, match="different scans or structures"):
         compared(starts[0], write_structures_run(tmp_path / "more", rounds=1, planned=1, patients=7))

@@ -14,8 +14,10 @@ from fedward.reports.methods import check_tested, mean_steps, notes_on_runs, not
 from fedward.reports.metrics import bytes_received, number
 from fedward.reports.run_data import Run
 from fedward.training.patient_bootstrap import mean_with_interval
+from fedward.training.scan_scores import mean_known
 
 Values = dict[str, float]  # patient -> the mean over the patient's scans that have a value
+Place = tuple[str, str, str]  # patient, frame, structure
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def compare_structures(runs: Sequence[Run], model: str = "best", reference: Run 
     """Compare methods on the same test scans; seeds and draws of labelled patients of one method are averaged.
 
     Differences are to the method that `reference` belongs to, the first run unless given. Both frames of a patient go
-    together everywhere.
+    together everywhere. HD95 is over the structures of scans that have one in every run.
 
     Raises UsageError where the runs cannot be compared (other data, other test scans), FedwardError where one has no
     test result.
@@ -73,12 +75,13 @@ def compare_structures(runs: Sequence[Run], model: str = "best", reference: Run 
     own = next(title for title, group in methods.items() if any(run is (reference or runs[0]) for run in group))
     test: Any = runs[0].test
     names = tuple(str(name) for name in test["structures"])
+    judged = _with_distance(runs, model)
     rows = [
         StructuresRow(
             title=title,
             runs=len(group),
-            mean=_scores(group, methods[own], model, lambda scan: scan),
-            structures=tuple(_scores(group, methods[own], model, _part(name)) for name in names),
+            mean=_scores(group, methods[own], model, names, judged),
+            structures=tuple(_scores(group, methods[own], model, (name,), judged) for name in names),
             received=statistics.fmean(bytes_received(run.records) if run.federated else 0 for run in group),
         )
         for title, group in methods.items()
@@ -91,39 +94,69 @@ def compare_structures(runs: Sequence[Run], model: str = "best", reference: Run 
         structures=names,
         reference=own,
         rows=tuple(sorted(rows, key=lambda row: row.title != own)),
-        notes=(*notes_on_runs(runs), *notes_on_steps([mean_steps(group) for group in methods.values()])),
+        notes=(
+            *notes_on_runs(runs),
+            *notes_on_steps([mean_steps(group) for group in methods.values()]),
+            *_notes_on_distances(len(judged), len(_scans(runs[0], model)) * len(names)),
+        ),
     )
 
 
-def _part(structure: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    def of(scan: Mapping[str, Any]) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = scan["structures"][structure]
-        return found
+def _with_distance(runs: Sequence[Run], model: str) -> set[Place]:
+    """Structures of scans that have an HD95 in every run: a method that misses one must not gain by it."""
+    found = [
+        {
+            (str(scan["patient"]), str(scan["frame"]), str(name))
+            for scan in _scans(run, model)
+            for name, scores in scan["structures"].items()
+            if number(scores.get("hd95")) is not None
+        }
+        for run in runs
+    ]
+    return found[0].intersection(*found[1:])
 
-    return of
+
+def _notes_on_distances(judged: int, places: int) -> list[str]:
+    if judged in (0, places):
+        return []
+    return [
+        f"HD95 is over the {judged:,} of {places:,} structures of scans that every run found: one that is missed has "
+        "no distance."
+    ]
 
 
 def _scores(
-    group: Sequence[Run], reference: Sequence[Run], model: str, part: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    group: Sequence[Run], reference: Sequence[Run], model: str, names: tuple[str, ...], judged: set[Place]
 ) -> Scores:
-    """Of what `part` takes of a scan's entry in test.json."""
-    dice, hd95 = (_averaged(group, model, part, key) for key in ("dice", "hd95"))
+    """Of one structure, or of the mean over all of a scan that have a value."""
+
+    def dice_of(scan: Mapping[str, Any]) -> float | None:
+        return number((scan["structures"][names[0]] if len(names) == 1 else scan).get("dice"))
+
+    def hd95_of(scan: Mapping[str, Any]) -> float | None:
+        return mean_known(
+            [
+                number(scan["structures"][name].get("hd95"))
+                for name in names
+                if (str(scan["patient"]), str(scan["frame"]), name) in judged
+            ]
+        )
+
+    dice, hd95 = _averaged(group, model, dice_of), _averaged(group, model, hd95_of)
     difference = None
     if group is not reference:
-        other = _averaged(reference, model, part, "dice")
+        other = _averaged(reference, model, dice_of)
         difference = _estimate({patient: dice[patient] - other[patient] for patient in dice.keys() & other.keys()})
     return Scores(_estimate(dice), _estimate(hd95), difference)
 
 
-def _averaged(
-    group: Sequence[Run], model: str, part: Callable[[Mapping[str, Any]], Mapping[str, Any]], key: str
-) -> Values:
+def _averaged(group: Sequence[Run], model: str, value_of: Callable[[Mapping[str, Any]], float | None]) -> Values:
     """Each patient's value, mean over scans, then over the runs; patients who have one in every run."""
     tables = []
     for run in group:
         by_patient: dict[str, list[float]] = {}
         for scan in _scans(run, model):
-            if (value := number(part(scan).get(key))) is not None:
+            if (value := value_of(scan)) is not None:
                 by_patient.setdefault(str(scan["patient"]), []).append(value)
         tables.append({patient: statistics.fmean(values) for patient, values in by_patient.items()})
     common = set(tables[0]).intersection(*tables[1:])

@@ -19,7 +19,7 @@ DEFINITIONS = {
     "patients, all scans of a patient together",
     "minus ...": "mean difference to the reference over the patients, on the same draws; an interval that includes 0 "
     "decides nothing. It says how sure the difference is for these trained models, not over new trainings",
-    "HD95": "95 % Hausdorff distance in mm, of the scans and structures that have one",
+    "HD95": "95 % Hausdorff distance in mm, of the structures of scans that have one in every run compared",
     "bytes": "of model updates that the server received in a run",
 }
 COLUMNS = ("method", "runs", "mean Dice [95 % interval]", "HD95, mm [95 % interval]", "bytes received")
