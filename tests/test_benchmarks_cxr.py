@@ -134,6 +134,12 @@ def test_a_difference_is_that_of_the_seeds_that_both_have(places: Path, tmp_path
     assert compare.read_comparisons(SMALL) == [entry]
 
 
+def test_every_committed_difference_is_of_the_committed_rows() -> None:
+    found = compare.read_comparisons(SMALL)
+    assert len(found) > 10
+    assert [entry for entry in found if not compare._is_of_published_rows(entry, SMALL)] == []
+
+
 def test_a_difference_is_of_the_rows_that_are_published(places: Path, tmp_path: Path) -> None:
     """A row may be trained again, or its result be taken away: tables must not show the difference of other rows."""
     of = {

@@ -182,6 +182,12 @@ def test_a_difference_is_over_the_patients_and_seeds_that_both_have(places: Path
     assert fcl_compare.read_comparisons(SMALL) == [entry]
 
 
+def test_every_committed_difference_is_of_the_committed_rows() -> None:
+    found = fcl_compare.read_comparisons(SMALL)
+    assert len(found) > 10
+    assert [entry for entry in found if not fcl_compare._is_of_published_rows(entry, SMALL)] == []
+
+
 def test_a_difference_is_of_the_rows_that_are_published(places: Path) -> None:
     """A row may be trained again, or its result be taken away: tables must not show the difference of other rows."""
     values = {(fcl_rows.MASKED, 1): 0.7, ("random", 1): 0.6, (fcl_rows.MASKED, 2): 0.8, ("random", 2): 0.5}

@@ -72,5 +72,5 @@ def killed(number: int) -> int:
 
 
 def test_a_worker_that_is_killed_is_a_sentence():
-    with pytest.raises(FedwardError, match=r"Reading: one of 2 reading processes was killed.*--workers"):
+    with pytest.raises(FedwardError, match=r"Reading: one of 2 worker processes was killed.*--workers"):
         list(map_in_processes(killed, range(8), "Reading", 2, quiet=True))

@@ -72,7 +72,7 @@ def write_comparisons(preset: rows.Preset, work: Path, seeds: range = range(1, 2
                 ]
                 common = [s for s in seeds if all(s in side for side in sides)]
                 entry = {"training": training, "fraction": fraction, "first": first, "second": second}
-                if common and kept.get(_key(entry), {}).get("seeds") != common:
+                if common and not set(common) <= set(kept.get(_key(entry), {}).get("seeds", ())):
                     per_finding = (first, second) in PER_FINDING
                     found = compare(*([side[s] / "predictions.npz" for s in common] for side in sides), per_finding)
                     kept[_key(entry)] = {**entry, "seeds": common, **found}

@@ -54,7 +54,7 @@ def write_comparisons(preset: fcl_rows.Preset, work: Path) -> None:
                 sides = [_dice(work, mode, patients, init, preset) for init in (first, second)]
                 common = [seed for seed in SEEDS if all(seed in side for side in sides)]
                 entry = {"mode": mode, "patients": patients, "first": first, "second": second}
-                if common:
+                if common and not set(common) < set(kept.get(_key(entry), {}).get("seeds", ())):
                     kept[_key(entry)] = {**entry, "seeds": common, **compare(*sides, common)}
     write_json(comparisons_path(preset), [kept[key] for key in sorted(kept)])
 

@@ -66,8 +66,8 @@ def map_in_processes(
                 progress.advance(task)
         except BrokenProcessPool as error:
             raise FedwardError(
-                f"{label}: one of {workers} reading processes was killed, mostly for lack of memory: give fewer with "
-                "--workers, or free memory"
+                f"{label}: one of {workers} worker processes was killed, mostly for lack of memory: free memory, or "
+                "give fewer with --workers (of a job: fedward preprocess has it, and the job takes what that made)"
             ) from error
         except BaseException:  # an error or an interruption: nobody wants the rest, which may take minutes
             started = set(active_children()) - others

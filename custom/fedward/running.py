@@ -70,16 +70,16 @@ def run_in_poc(
     from fedward.local_network import start_network
 
     check_apart(folder.root, sites_folder)
+    place = folder.root / "poc"
     with alone_in(folder.root):
+        Processes(place).stop()  # of a command that was killed
         if _is_trained(folder, sites_folder):
             return _complete(settings, "federated", sites_folder, folder, "auto")
-        place = folder.root / "poc"
         leads_of = leads(place, PROJECT)
         if settings.study not in leads_of:
             raise UsageError(f"study {settings.study!r} is unknown here: --study is one of {', '.join(leads_of)}")
         check_ready(settings, "federated", "poc", sites_folder, folder, 1, "auto")
         fill_cache(settings, sites_folder, console)
-        Processes(place).stop()  # of a command that was killed
         shutil.rmtree(place / "workspace", ignore_errors=True)
         processes = start_network(
             place, sites_folder, settings.sites, PROJECT, free_port(), poc=True, say=console.print

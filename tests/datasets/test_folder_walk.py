@@ -37,6 +37,14 @@ def test_no_folder_is_visited_twice_and_circles_end(tmp_path):
     assert files_of(tmp_path) == ["a/1.png", "b/deep/2.png"]
 
 
+def test_a_patient_has_the_name_of_the_real_folder(tmp_path):
+    """Or a link to one of somebody's scans would make two patients of one person."""
+    make(tmp_path, "patient1/ses-1/ct.nii.gz", "patient1/ses-2/ct.nii.gz")
+    (tmp_path / "latest").symlink_to(tmp_path / "patient1" / "ses-2", target_is_directory=True)
+    found = [(scan.patient, scan.frame) for scan in nifti_folder.find_scans(tmp_path)]
+    assert found == [("patient1", "ses-1__ct"), ("patient1", "ses-2__ct")]
+
+
 def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "gone").symlink_to(tmp_path / "nothing", target_is_directory=True)
     assert files_of(tmp_path) == ["gone"]

@@ -110,8 +110,10 @@ def test_silence_of_the_server_is_told_from_a_job_that_it_does_not_know():
 def test_a_connection_waits_longer_for_an_answer_than_flare_does(monkeypatch):
     """For statistics a server waits 5 s itself; so does FLARE's own side of a person, and gives up first."""
     waits = []
-    made = SimpleNamespace(set_timeout=waits.append, close=lambda: waits.append("closed"))
+    made = SimpleNamespace(
+        set_timeout=waits.append, unset_timeout=lambda: waits.append(None), close=lambda: waits.append("closed")
+    )
     monkeypatch.setattr("fedward.flare.session.log_in", lambda *_: made)
     with connect(SimpleNamespace(role="admin", root="KIT", name="lead")):
         assert waits == [ANSWER_SECONDS]
-    assert waits[-1] == "closed"
+    assert waits == [ANSWER_SECONDS, None, "closed"]

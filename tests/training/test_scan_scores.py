@@ -108,7 +108,9 @@ def test_why_there_is_no_distance():
     assert score_scan(predicted, truth, SPACING, "abcd")["d"] == StructureScore(1.0, 0.0, None)
 
 
-def test_an_average_is_over_the_models_that_have_a_value():
+def test_an_average_has_a_distance_where_all_models_have_one():
     found = average([StructureScore(0.8, 2.0, None), StructureScore(0.0, None, NOT_PREDICTED)])
-    assert found == StructureScore(0.4, 2.0, None)
+    assert found == StructureScore(0.4, None, NOT_PREDICTED)  # the others must not hide who misses the structure
+    found = average([StructureScore(0.8, 2.0, None), StructureScore(0.6, 4.0, None)])
+    assert found == StructureScore(pytest.approx(0.7), 3.0, None)
     assert average([StructureScore(None, None, NOWHERE)]) == StructureScore(None, None, NOWHERE)

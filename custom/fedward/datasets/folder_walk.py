@@ -12,11 +12,13 @@ SYSTEM_FOLDER = "__macosx"
 def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """(folder, names of its sub-folders, names of its files), sorted, of `root` and what is below it.
 
-    Links to folders are followed; a folder that was visited is not entered again, so that no image counts twice and
-    links in a circle end. Hidden sub-folders and those of an archive program are passed over.
+    Links to folders are followed, but not into a folder that stands here itself or was visited: no image counts twice,
+    a patient has the name of the real folder, and circles end. Hidden sub-folders and those of an archive program are
+    passed over.
 
     Raises FileProblem where a folder may not be read, or a name is not UTF-8: it could neither be written nor drawn by.
     """
+    real = {_identity(Path(place)) for place, _, _ in os.walk(root)}
     visited = {_identity(root)}
     for place, inner, names in os.walk(root, onerror=_refuse, followlinks=True):
         folder = Path(place)
@@ -24,10 +26,12 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
             _check_name(folder, name)
         kept = []
         for name in sorted(inner):
-            if name.startswith(".") or name.lower() == SYSTEM_FOLDER or (this := _identity(folder / name)) in visited:
+            if name.startswith(".") or name.lower() == SYSTEM_FOLDER:
                 continue
-            visited.add(this)
-            kept.append(name)
+            this = _identity(folder / name)
+            if this not in visited and not ((folder / name).is_symlink() and this in real):
+                visited.add(this)
+                kept.append(name)
         inner[:] = kept
         yield folder, kept, sorted(names)
 

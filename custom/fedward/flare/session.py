@@ -91,6 +91,7 @@ def connect(kit: Kit, study: str = DEFAULT_STUDY, patience: float = PATIENCE) ->
         session.set_timeout(ANSWER_SECONDS)
         yield Connection(session)
     finally:
+        session.unset_timeout()  # the logout of a server that is silent need not take as long
         session.close()
 
 

@@ -75,7 +75,7 @@ def compare_structures(runs: Sequence[Run], model: str = "best", reference: Run 
     own = next(title for title, group in methods.items() if any(run is (reference or runs[0]) for run in group))
     test: Any = runs[0].test
     names = tuple(str(name) for name in test["structures"])
-    judged = _with_distance(runs, model)
+    judged, known = _with_distance(runs, model)
     rows = [
         StructuresRow(
             title=title,
@@ -97,13 +97,13 @@ def compare_structures(runs: Sequence[Run], model: str = "best", reference: Run 
         notes=(
             *notes_on_runs(runs),
             *notes_on_steps([mean_steps(group) for group in methods.values()]),
-            *_notes_on_distances(len(judged), len(_scans(runs[0], model)) * len(names)),
+            *_notes_on_distances(len(judged), len(known)),
         ),
     )
 
 
-def _with_distance(runs: Sequence[Run], model: str) -> set[Place]:
-    """Structures of scans that have an HD95 in every run: a method that misses one must not gain by it."""
+def _with_distance(runs: Sequence[Run], model: str) -> tuple[set[Place], set[Place]]:
+    """Structures of scans that have an HD95 in every run: a method that misses one must not gain by it; and in any."""
     found = [
         {
             (str(scan["patient"]), str(scan["frame"]), str(name))
@@ -113,14 +113,14 @@ def _with_distance(runs: Sequence[Run], model: str) -> set[Place]:
         }
         for run in runs
     ]
-    return found[0].intersection(*found[1:])
+    return found[0].intersection(*found[1:]), found[0].union(*found[1:])
 
 
-def _notes_on_distances(judged: int, places: int) -> list[str]:
-    if judged in (0, places):
+def _notes_on_distances(judged: int, known: int) -> list[str]:
+    if judged == known:
         return []
     return [
-        f"HD95 is over the {judged:,} of {places:,} structures of scans that every run found: one that is missed has "
+        f"HD95 is over the {judged:,} of {known:,} structures of scans that every run found: one that is missed has "
         "no distance."
     ]
 

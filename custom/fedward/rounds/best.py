@@ -9,14 +9,20 @@ from fedward.rounds.record import Record, training_records
 def is_better(new: Mapping[str, Evaluation], old: Mapping[str, Evaluation]) -> bool:
     """Whether a model has a higher pooled quality than an older one, each measured by these sites.
 
-    A round may lack sites. Pooled over those that are there, a worse model looks better where a hard site is away.
-    False where no site measured both.
+    A round may lack sites. Pooled over those that are there, a worse model looks better where a hard site is away. Only
+    where those that measured both say nothing, all that measured either are pooled.
     """
     both = sorted(new.keys() & old.keys())  # sums depend on their order
-    first, second = pool(new[site] for site in both), pool(old[site] for site in both)
-    if first is None or second is None or first.quality is None or second.quality is None:
-        return False
-    return first.quality > second.quality
+    pairs = [(_quality(new, both), _quality(old, both)), (_quality(new, new), _quality(old, old))]
+    for first, second in pairs:
+        if first is not None and second is not None:
+            return first > second
+    return False
+
+
+def _quality(of: Mapping[str, Evaluation], sites: Iterable[str]) -> float | None:
+    pooled = pool(of[site] for site in sites)
+    return None if pooled is None else pooled.quality
 
 
 def measured(records: Iterable[Record], round_number: int) -> dict[str, Evaluation]:

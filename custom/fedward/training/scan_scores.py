@@ -77,9 +77,14 @@ def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
 
 
 def average(scores: Sequence[StructureScore]) -> StructureScore:
-    """The mean of what several models were given for one structure of one scan, over those that have a value."""
-    dice, hd95 = mean_known([s.dice for s in scores]), mean_known([s.hd95 for s in scores])
-    return StructureScore(dice, hd95, None if hd95 is not None else scores[0].missing)
+    """The mean of what several models were given for one structure of one scan.
+
+    A distance only where all have one: over those that found the structure, models gain by missing it.
+    """
+    dice, without = mean_known([s.dice for s in scores]), [s.missing for s in scores if s.hd95 is None]
+    if without:
+        return StructureScore(dice, None, without[0])
+    return StructureScore(dice, mean_known([s.hd95 for s in scores]), None)
 
 
 def mean_known(values: Sequence[float | None]) -> float | None:
