@@ -65,14 +65,18 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
             training = settings.training
             follow(connection, job_id, settings.rounds, console, folder, training.batch_size, training.task)
         except KeyboardInterrupt:
-            again = ["fedward", "watch", job_id, "--startup-kit", str(kit.root), "--study", settings.study]
+            again = watch_command(job_id, kit.root, settings.study, folder.root)
             console.print(
-                "\nThe job goes on without this command. To see it again, give the same command, or:\n"
-                f"  {shlex.join([*again, '--out', str(folder.root)])}",
+                f"\nThe job goes on without this command. To see it again, give the same command, or:\n  {again}",
                 highlight=False,
                 soft_wrap=True,
             )
             raise
+
+
+def watch_command(job_id: str, kit: Path, study: str, out: Path) -> str:
+    """What to type to see a job again, and to bring its run folder into `out`."""
+    return shlex.join(["fedward", "watch", job_id, "--startup-kit", str(kit), "--study", study, "--out", str(out)])
 
 
 def _job_of(connection: "Connection", settings: RunSettings, folder: RunFolder, kit: Kit) -> str | None:

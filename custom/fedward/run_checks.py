@@ -1,7 +1,5 @@
 """What must hold before a run starts: where it is written, that nobody else writes there, and what it needs."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any, Literal
 
 from fedward.datasets.layout import read_partition
 from fedward.errors import DataError, FedwardError, UsageError
+from fedward.rounds.folder_lock import locked
 from fedward.rounds.may_begin import check_may_begin
 from fedward.rounds.run_folder import RunFolder, check_run_name
 from fedward.settings import RANDOM, RunSettings
@@ -37,16 +36,10 @@ def check_apart(out: Path, sites_folder: Path) -> None:
 @contextmanager
 def alone_in(root: Path) -> Iterator[None]:
     """Hold a lock on the run folder, which ends with the process: two commands would spoil each other's run."""
-    root.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another command works on {root}: wait for it, or choose another --out") from None
-        yield
+        with locked(root, f"another command works on {root}: wait for it, or choose another --out"):
+            yield
     finally:
-        os.close(handle)
         with suppress(OSError):
             root.rmdir()  # nothing was begun in it
 

@@ -24,9 +24,7 @@ POLL_SECONDS = 0.2
 START_LIMIT = 180.0  # seconds until the server of the simulation must have begun the run
 END_LIMIT = 3.0  # seconds the simulator may take to end after the run is over; FLARE's own shutdown sleeps for 6
 WRITING_END_LIMIT = 20.0  # the same where that shutdown also writes what TensorBoard has not got yet
-ROUND_GRACE = (
-    600.0  # seconds beyond a round's deadline, also to score and sum what came, then the server counts as hung
-)
+ROUND_GRACE = 600.0  # seconds beyond a round's deadline, to score and sum what came, until the server counts as hung
 LOG_TAIL = 15
 
 

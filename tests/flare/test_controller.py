@@ -27,7 +27,7 @@ from fedward.flare.persistor import NetworkPersistor
 from fedward.flare.tasks import FINGERPRINT, REPORT, TRAIN, VALIDATE
 from fedward.networks.checkpoint import read_model
 from fedward.networks.initial import initial_parameters
-from fedward.rounds.only_server import only_server
+from fedward.rounds.folder_lock import only_server
 from fedward.rounds.run_folder import RunFolder, read_json
 from fedward.settings import AggregationSettings
 
@@ -52,7 +52,7 @@ def replies(make):
 
 def test_a_second_job_of_the_same_name_spoils_nothing(tmp_path, monkeypatch):
     """A server may run several jobs at once, and a folder may be submitted twice."""
-    monkeypatch.setattr("fedward.rounds.only_server.PATIENCE", 0.3)
+    monkeypatch.setattr("fedward.rounds.folder_lock.SERVER_PATIENCE", 0.3)
     settings, seconds, left = tiny_settings(), [], []
 
     def submits_again(network, site, task):

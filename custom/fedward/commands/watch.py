@@ -1,6 +1,5 @@
 """fedward watch: the rounds of a job on a real network, as they finish."""
 
-import shlex
 from pathlib import Path
 
 import click
@@ -30,7 +29,7 @@ def command(job: str, startup_kit: Path, study: str, out: Path | None) -> None:
     from fedward.errors import FedwardError
     from fedward.flare.session import connect, status
     from fedward.kits.kit import open_kit
-    from fedward.remote import check_target, follow
+    from fedward.remote import check_target, follow, watch_command
     from fedward.reports.page import write_report
     from fedward.rounds.run_folder import RunFolder
 
@@ -43,5 +42,4 @@ def command(job: str, startup_kit: Path, study: str, out: Path | None) -> None:
             return
         if (state := status(connection.meta(job))) != "FINISHED:COMPLETED":
             raise FedwardError(f"job {job} ended as {state}: --out RUN brings what it left, with the reason")
-        again = ["fedward", "watch", job, "--startup-kit", str(startup_kit), "--study", study, "--out", "RUN"]
-        click.echo(f"Finished. To bring the result here: {shlex.join(again)}")
+        click.echo(f"Finished. To bring the result here: {watch_command(job, startup_kit, study, Path('RUN'))}")

@@ -18,7 +18,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
     Raises FileProblem where a folder may not be read, or a name is not UTF-8: it could neither be written nor drawn by.
     """
-    real = {_identity(Path(place)) for place, _, _ in os.walk(root)}
+    real: set[tuple[int, int]] = set()  # known once there is a link: a large folder without is walked once
     visited = {_identity(root)}
     for place, inner, names in os.walk(root, onerror=_refuse, followlinks=True):
         folder = Path(place)
@@ -28,8 +28,10 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         for name in sorted(inner):
             if name.startswith(".") or name.lower() == SYSTEM_FOLDER:
                 continue
-            this = _identity(folder / name)
-            if this not in visited and not ((folder / name).is_symlink() and this in real):
+            this, link = _identity(folder / name), (folder / name).is_symlink()
+            if link:
+                real = real or {_identity(Path(each)) for each, _, _ in os.walk(root)}
+            if this not in visited and not (link and this in real):
                 visited.add(this)
                 kept.append(name)
         inner[:] = kept

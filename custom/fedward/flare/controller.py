@@ -39,7 +39,7 @@ from fedward.machine import machine, versions
 from fedward.networks.starting import Start
 from fedward.rounds.aggregation import Parameters
 from fedward.rounds.federation import Federation
-from fedward.rounds.only_server import only_server
+from fedward.rounds.folder_lock import only_server
 from fedward.rounds.open_round import EXCHANGE, TRAINING, VALIDATION, OpenRound
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json

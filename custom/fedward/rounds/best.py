@@ -25,9 +25,9 @@ def _quality(of: Mapping[str, Evaluation], sites: Iterable[str]) -> float | None
     return None if pooled is None else pooled.quality
 
 
-def measured(records: Iterable[Record], round_number: int) -> dict[str, Evaluation]:
+def measured(records: list[Record], round_number: int) -> dict[str, Evaluation]:
     """Each site's evaluation of the global model after `round_number`, which the next training round's record holds."""
-    for record in training_records(list(records)):
+    for record in training_records(records):
         if record["round"] == round_number + 1:
             starts = {site: answer.get("start") for site, answer in record["answers"].items()}
             return {site: Evaluation(**start) for site, start in starts.items() if start is not None}
