@@ -45,6 +45,7 @@ SITE_PARTS = {
 SERVER_PARTS = {
     "kit_lock": ("fedward.flare.kit_lock.KitLock", {}),
     "registration_guard": ("fedward.flare.registration.RegistrationGuard", {}),
+    "lost_answer": ("lost_answer.LostAnswer", {"site": "hospital-03"}),
     "site_return": ("fedward.flare.site_return.SiteReturn", {}),
     "job_recovery": ("fedward.flare.job_recovery.JobRecovery", {}),
     "job_manager": ("fedward.flare.stores.KitJobManager", {"uri_root": "store/jobs"}),

@@ -25,6 +25,14 @@ def everyone_answered(net, name):
     return all(sorted(record["answers"]) == list(SITES) for record in net.records(name))
 
 
+def test_a_site_whose_registration_was_not_answered_registers_again(net):
+    assert "no answer to the registration: attempt 2 of 5" in net.out(THREE)
+    with net.session() as session:
+        job_id = session.submit_job(str(net.job("answered", seconds=0.5)))
+        assert ended(session, job_id) == "FINISHED:COMPLETED"
+    assert everyone_answered(net, "answered")
+
+
 def test_a_killed_job_process_and_a_killed_client_come_back_into_the_running_job(net):
     with net.session() as session:
         job_id = session.submit_job(str(net.job("returns", seconds=1.5, rounds=4)))

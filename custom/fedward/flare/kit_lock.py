@@ -1,5 +1,6 @@
 """A kit that is running already does not start a second time; the server is told which start of the kit this is."""
 
+import time
 from pathlib import Path
 from typing import IO
 
@@ -8,24 +9,31 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
+from nvflare.fuel.f3.cellnet.defs import CellChannel, CellChannelTopic, MessageHeaderKey, ReturnCode
+from nvflare.fuel.f3.message import Message
 
 from fedward.errors import FedwardError
 from fedward.flare.kit_guard import end_start_script
 from fedward.kits.lock import instance, lock
 
 INSTANCE = "fedward_instance"  # in the context that a site sends when it registers, and with each report
+REGISTER_TRIES = 5
+REGISTER_SECONDS = 2.0  # between two tries, as FLARE waits when the server is not there yet
+NO_SESSION = "no registration session"  # FLARE's words of a server that began anew between challenge and registration
 
 
 class KitLock(FLComponent):
     """Holds the kit's lock for as long as this process lives, and refuses to start where another process holds it.
 
     Where a start is refused, here or by the server, the connection is closed at once: as long as it is open, it takes
-    the place of the one that the running kit has.
+    the place of the one that the running kit has. An answer that was lost with the connection is no refusal, though
+    FLARE ends the site at both: the site registers again.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._lock: IO[str] | None = None
+        self._refused = False
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.SYSTEM_BOOTSTRAP:
@@ -36,11 +44,35 @@ class KitLock(FLComponent):
                 _close(fl_ctx)
                 raise UnsafeComponentError(str(error)) from error  # the one error at which FLARE stops its start
             fl_ctx.set_prop(INSTANCE, instance(self._lock), private=False, sticky=True)
-        elif event_type == EventType.AFTER_CLIENT_REGISTER and not fl_ctx.get_prop(FLContextKey.CLIENT_TOKEN):
+        elif event_type == EventType.BEFORE_CLIENT_REGISTER:
+            cell = fl_ctx.get_prop(FLContextKey.SITE_OBJ).cell.core_cell
+            cell.add_incoming_reply_filter(CellChannel.SERVER_MAIN, CellChannelTopic.Register, self._read)
+        elif event_type == EventType.AFTER_CLIENT_REGISTER:
+            if fl_ctx.get_prop(FLContextKey.CLIENT_TOKEN) or self._registered_after_all(fl_ctx):
+                return
             _close(fl_ctx)
-            # FLARE's script tries again within seconds, and with each try the running kit loses its connection: after
-            # a few the server would take it for gone.
-            end_start_script(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
+            if self._refused:
+                # FLARE's script tries again within seconds, and with each try the running kit loses its connection:
+                # after a few the server would take it for gone.
+                end_start_script(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
+
+    def _read(self, answer: Message) -> None:
+        unauthenticated = answer.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.UNAUTHENTICATED
+        self._refused = unauthenticated and answer.get_header(MessageHeaderKey.ERROR) != NO_SESSION
+
+    def _registered_after_all(self, fl_ctx: FLContext) -> bool:
+        site = fl_ctx.get_prop(FLContextKey.SITE_OBJ)
+        for attempt in range(2, REGISTER_TRIES + 1):
+            if self._refused:
+                return False
+            self.log_info(fl_ctx, f"no answer to the registration: attempt {attempt} of {REGISTER_TRIES}")
+            time.sleep(REGISTER_SECONDS)
+            site.register(fl_ctx)
+            if site.token:
+                site.communicator.heartbeat_done = False  # set by FLARE as it gave up: nothing would be reported
+                fl_ctx.set_prop(FLContextKey.CLIENT_TOKEN, site.token)
+                return True
+        return False
 
 
 def _close(fl_ctx: FLContext) -> None:
