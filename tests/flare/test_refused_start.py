@@ -1,6 +1,8 @@
-"""A site whose registration the server refuses ends, its start script too; one whose answer was lost asks again."""
+"""A site whose registration the server refuses ends, and not at once; one whose answer was lost asks again."""
 
+import json
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,8 +17,12 @@ from nvflare.private.fed.client.fed_client_base import FederatedClientBase
 from fedward.flare import kit_lock
 from fedward.flare.kit_lock import KitLock
 
+TEMPLATES = Path(__file__).resolve().parents[2] / "workspace_templates"
 REFUSED = (ReturnCode.UNAUTHENTICATED, "hospital-01 is connected already, from another start of its kit")
-NO_SESSION = (ReturnCode.UNAUTHENTICATED, "no registration session")  # the server began anew since the challenge
+NO_SESSION = (
+    ReturnCode.UNAUTHENTICATED,
+    "no registration session",
+)  # the server, or a copy of the kit, came in between
 STARTING = (ReturnCode.COMM_ERROR, "server is not ready")
 LOST = None  # the connection broke, or the time for an answer was over: FLARE's cell gives an empty one
 
@@ -29,7 +35,7 @@ class Site:
     logger = logging.getLogger("site")
 
     def __init__(self, *answers):
-        self.answers, self.asked, self.filters = answers, 0, []
+        self.answers, self.asked, self.filters, self.waits = answers, 0, [], []
         self.token, self.fl_ctx, self.stopped = None, FLContext(), False
         self.communicator = SimpleNamespace(client_registration=self._answer, heartbeat_done=False)
         self.cell = SimpleNamespace(core_cell=SimpleNamespace(add_incoming_reply_filter=self._filter), stop=self._stop)
@@ -56,15 +62,13 @@ class Site:
 
 
 @pytest.fixture
-def started(tmp_path, monkeypatch):
-    """Start a site as FLARE's main function does, up to its registration."""
-    monkeypatch.setattr(kit_lock, "REGISTER_SECONDS", 0.0)
+def started(monkeypatch):
+    """Start a site as FLARE's main function does, up to its registration; `waits` are its pauses in seconds."""
 
     def start(*answers):
         site, context = Site(*answers), FLContext()
+        monkeypatch.setattr(kit_lock.time, "sleep", lambda seconds: site.waits.append((seconds, site.stopped)))
         context.set_prop(FLContextKey.SITE_OBJ, site, private=True, sticky=True)
-        workspace = SimpleNamespace(get_root_dir=lambda: str(tmp_path))
-        context.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True)
         guard = KitLock()
         guard.handle_event(EventType.BEFORE_CLIENT_REGISTER, context)
         site.register(context)
@@ -76,49 +80,38 @@ def started(tmp_path, monkeypatch):
     return start
 
 
-@pytest.fixture
-def in_the_background(tmp_path):
-    (tmp_path / "daemon_pid.fl").write_text("4711\n")  # sub_start.sh runs, and would start it again
-    return tmp_path / "shutdown.fl"
-
-
-def test_a_refused_start_in_the_background_is_not_tried_again(started, in_the_background):
+def test_a_refused_start_closes_its_connection_and_ends_once_the_running_kit_has_reported_again(started):
     site = started(REFUSED)
     assert site.asked == 1  # each further try would cut off the kit that runs
-    assert site.stopped
-    assert in_the_background.exists()
+    ((seconds, closed),) = site.waits
+    assert closed
+    server = json.loads((TEMPLATES / "server/resources.json").read_text())["servers"][0]
+    assert seconds > server["heart_beat_timeout"]  # else a copy that is started on and on could silence the running kit
 
 
-def test_a_service_decides_itself_when_to_try_again(started, tmp_path):
-    assert started(REFUSED).stopped
-    assert not (tmp_path / "shutdown.fl").exists()
-
-
-def test_an_accepted_start_goes_on(started, in_the_background):
+def test_an_accepted_start_goes_on(started):
     site = started("token")
     assert site.asked == 1
     assert not site.stopped
-    assert not in_the_background.exists()
+    assert site.waits == []
 
 
 @pytest.mark.parametrize("answer", [LOST, STARTING, NO_SESSION])
-def test_a_site_whose_answer_was_lost_asks_again_and_reports_to_the_server(started, in_the_background, answer):
+def test_a_site_whose_answer_was_lost_asks_again_and_reports_to_the_server(started, answer):
     site = started(answer, answer, "token")
     assert site.token == "token"
     assert not site.communicator.heartbeat_done  # FLARE sets it at the first failure, and then no report would be sent
     assert not site.stopped
-    assert not in_the_background.exists()
 
 
-def test_a_refusal_whose_answer_was_lost_is_heard_the_second_time(started, in_the_background):
+def test_a_refusal_whose_answer_was_lost_is_heard_the_second_time(started):
     site = started(LOST, REFUSED)
     assert site.asked == 2
     assert site.stopped
-    assert in_the_background.exists()
 
 
-def test_a_site_that_gets_no_answer_leaves_it_to_its_start_script_to_try_again(started, in_the_background):
+def test_a_site_that_gets_no_answer_ends_at_once_and_is_started_again(started):
     site = started(LOST)
     assert site.asked == kit_lock.REGISTER_TRIES
     assert site.stopped
-    assert not in_the_background.exists()
+    assert site.waits == [(kit_lock.REGISTER_SECONDS, False)] * (kit_lock.REGISTER_TRIES - 1)

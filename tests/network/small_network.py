@@ -37,7 +37,7 @@ BUILDERS: dict[str, dict[str, Any]] = {
 }
 NO_CONSUMER = "nvflare.app_common.resource_consumers.passthrough_resource_consumer.PassthroughResourceConsumer"
 SITE_PARTS = {
-    "kit_lock": ("fedward.flare.kit_lock.KitLock", {}),
+    "kit_lock": ("fedward.flare.kit_lock.KitLock", {"refused_seconds": 1.0}),
     "resource_manager": ("fedward.flare.job_slots.JobSlots", {}),
     "resource_consumer": (NO_CONSUMER, {}),
     "process_launcher": ("fedward.flare.launcher.RestartingLauncher", {"restarts": 1}),

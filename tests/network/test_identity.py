@@ -102,7 +102,7 @@ def test_the_same_kit_does_not_run_twice(network, forged, tmp_path):
     assert again.returncode == 1
     assert re.search("this kit runs already as process [0-9]+", again.stdout)
     copy = network.copy_kit(SITE, tmp_path / "elsewhere")
-    there = command(copy / "startup" / "start.sh", "--once")
+    there = command(copy / "startup" / "start.sh", "--once", limit=200)  # a refused start ends after 75 s
     assert there.returncode != 0
     assert f"registration rejected: {SITE} is connected already, from" in there.stdout
     with connect(network.person(), STUDY) as connection:

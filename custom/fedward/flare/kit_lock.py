@@ -13,25 +13,27 @@ from nvflare.fuel.f3.cellnet.defs import CellChannel, CellChannelTopic, MessageH
 from nvflare.fuel.f3.message import Message
 
 from fedward.errors import FedwardError
-from fedward.flare.kit_guard import end_start_script
 from fedward.kits.lock import instance, lock
 
 INSTANCE = "fedward_instance"  # in the context that a site sends when it registers, and with each report
 REGISTER_TRIES = 5
 REGISTER_SECONDS = 2.0  # between two tries, as FLARE waits when the server is not there yet
-NO_SESSION = "no registration session"  # FLARE's words of a server that began anew between challenge and registration
+NO_SESSION = "no registration session"  # FLARE's words where the server, or a copy of the kit, came in between
 
 
 class KitLock(FLComponent):
     """Holds the kit's lock for as long as this process lives, and refuses to start where another process holds it.
 
     Where a start is refused, here or by the server, the connection is closed at once: as long as it is open, it takes
-    the place of the one that the running kit has. An answer that was lost with the connection is no refusal, though
-    FLARE ends the site at both: the site registers again.
+    the place of the one that the running kit has. Where the server refused it, the process ends `refused_seconds`
+    later: a script or service starts it again, and each start can cost the running kit a report, by which the server
+    knows that it lives. An answer that was lost with the connection is no refusal, though FLARE ends the site at both:
+    the site registers again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refused_seconds: float = 75.0) -> None:
         super().__init__()
+        self.refused_seconds = refused_seconds
         self._lock: IO[str] | None = None
         self._refused = False
 
@@ -52,9 +54,8 @@ class KitLock(FLComponent):
                 return
             _close(fl_ctx)
             if self._refused:
-                # FLARE's script tries again within seconds, and with each try the running kit loses its connection:
-                # after a few the server would take it for gone.
-                end_start_script(Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir()))
+                self.log_info(fl_ctx, f"refused: this process ends in {self.refused_seconds:g} s, its connection now")
+                time.sleep(self.refused_seconds)
 
     def _read(self, answer: Message) -> None:
         unauthenticated = answer.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.UNAUTHENTICATED

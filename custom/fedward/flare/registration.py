@@ -1,46 +1,32 @@
 """The same kit started twice: the second start is refused while the first one is alive."""
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
-from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import NotAuthenticated
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.message import Message
-from nvflare.private.defs import CellChannel, CellChannelTopic
+from nvflare.private.defs import CellChannel, CellChannelTopic, InternalFLContextKey
 
 from fedward.flare.kit_lock import INSTANCE
-
-ALIVE_SECONDS = 60.0  # a report comes every 10 s; one whose answer is lost with the connection is repeated after 40 s
-LONGEST_SECONDS = 300.0
-
-
-@dataclass
-class _Start:
-    """A start of a site's kit that the server let in."""
-
-    instance: dict[str, Any]
-    token: str  # FLARE's, new with each registration
-    heard: float  # monotonic seconds of its last report
-    disturbed: float  # of the last start of a copy, which takes the connection of this one for a moment
 
 
 class RegistrationGuard(FLComponent):
     """Refuses a site's registration while another start of the same kit is alive; FLARE would let the second take over.
 
-    A site is taken for gone 60 s after its last report. Starts of a copy can cost it reports, so that a copy that tries
-    on and on would take its place: then the 60 s count from the last try, up to 300 s after the last report. A start
-    from the same folder on the same machine is let in at once: it holds the lock of the kit, so the former start has
-    ended.
+    Alive is a site that the server lists, which it does until 60 s after the last report (`heart_beat_timeout`). A site
+    reports every 10 s, or 40 s after a report whose answer was lost with the connection: a start that is refused can
+    cost it one, and KitLock keeps the refused start from the next try until it has reported again. A start from the
+    same folder on the same machine is let in at once: it holds the lock of the kit, so the former start has ended.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._starts: dict[str, _Start] = {}  # site -> the start that is registered
+        self._instances: dict[str, dict[str, Any]] = {}  # site -> the start that is registered
         self._refusals: dict[str, str] = {}
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -49,39 +35,31 @@ class RegistrationGuard(FLComponent):
             cell.core_cell.add_outgoing_reply_filter(CellChannel.SERVER_MAIN, CellChannelTopic.Register, self._explain)
         elif event_type == EventType.CLIENT_REGISTER_RECEIVED:
             site, instance = _sender(fl_ctx)
-            reason = self._why_not(site, instance)
+            reason = self._why_not(site, instance, fl_ctx)
             if reason:
                 self._refusals[site] = reason
                 raise NotAuthenticated(reason)
-        elif event_type in (EventType.CLIENT_REGISTER_PROCESSED, EventType.CLIENT_HEARTBEAT_PROCESSED):
-            self._note(*_sender(fl_ctx), fl_ctx.get_engine().client_manager.name_to_clients)
-        elif event_type == EventType.CLIENT_QUIT:
-            self._starts.pop(_sender(fl_ctx)[0], None)
+        elif event_type == EventType.CLIENT_REGISTER_PROCESSED:
+            site, instance = _sender(fl_ctx)
+            session = fl_ctx.get_prop(InternalFLContextKey.CLIENT_REG_SESSION)
+            # The sender writes its context as it likes; the session's name is that of the connection's certificate.
+            if session.client_name == site and not fl_ctx.get_prop(FLContextKey.UNAUTHENTICATED):
+                self._instances[site] = instance
+        elif event_type == EventType.CLIENT_HEARTBEAT_RECEIVED:  # after a restart of the server nobody registers anew
+            site, instance = _sender(fl_ctx)
+            self._instances.setdefault(site, instance)
 
-    def _note(self, site: str, instance: dict[str, Any], clients: dict[str, Client]) -> None:
-        """Keep what the server answered with yes: it lists the site's client, with another token than before."""
-        start, client = self._starts.get(site), clients.get(site)
-        if client is None:  # a person, or a site whose certificate did not hold
-            return
-        if start is None or client.token != start.token:
-            self._starts[site] = _Start(instance, client.token, time.monotonic(), time.monotonic())
-        elif instance == start.instance:
-            start.heard = time.monotonic()
-
-    def _why_not(self, site: str, instance: dict[str, Any]) -> str:
-        start = self._starts.get(site)
-        if start is None:
+    def _why_not(self, site: str, instance: dict[str, Any], fl_ctx: FLContext) -> str:
+        client = fl_ctx.get_engine().client_manager.name_to_clients.get(site)
+        if client is None:
             return ""
-        same_kit = bool(instance.get("lock")) and instance["lock"] == start.instance.get("lock")
-        now = time.monotonic()
-        silent = now - start.heard
-        if same_kit or silent > LONGEST_SECONDS or min(silent, now - start.disturbed) > ALIVE_SECONDS:
+        known = self._instances.get(site, {})
+        if instance.get("lock") and instance["lock"] == known.get("lock"):
             return ""
-        start.disturbed = now
+        silent = time.time() - client.last_connect_time
         return (
             f"{site} is connected already, from another start of its kit, heard of {silent:.0f} s ago: stop that one "
-            f"(running.lock in its folder names the process), or if it is gone start this one again in "
-            f"{ALIVE_SECONDS:g} s, and not before"
+            "(running.lock in its folder names the process), or if it is gone start this one again in a minute"
         )
 
     def _explain(self, reply: Message) -> None:
