@@ -100,7 +100,7 @@ class SmallNetwork:
             resources["class_allow_list"] = [*class_allow_list(), ECHO, STREAMER]
             if name == SERVER:
                 resources["snapshot_persistor"] = SNAPSHOTS
-                resources["servers"][0]["heart_beat_timeout"] = 20
+                resources["servers"][0]["heart_beat_timeout"] = 60  # as in real kits
                 (local / "network.json").write_text(json.dumps({"hospitals": SITES, "coordinator": None}))
             (local / "resources.json").write_text(json.dumps(resources))
             (local / "fedward.yml").write_text(yaml.safe_dump({"runs": str(self.root / "runs")}))

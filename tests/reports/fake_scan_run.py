@@ -58,7 +58,9 @@ def exchange_of(number: int) -> dict[str, Any]:
         del banks[HOSTILE]
         exchange["refused"] = {HOSTILE: "the features are not all of length 1"}
     total = BYTES * len(banks)
-    return exchange | {"banks": banks, "sent": {s: total - BYTES * (s in banks) for s in SITES}}
+    offered = [site for site in SITES if banks.get(site, {}).get("arrived")]
+    models = dict.fromkeys(offered, UPDATE_BYTES)
+    return exchange | {"banks": banks, "models": models, "sent": {s: total - BYTES * (s in banks) for s in SITES}}
 
 
 def contrast_records(rounds: int, planned: int, exchange: bool, probed: bool, collapsed: bool) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from fake_scan_run import BYTES, HOSTILE, LATE, ROWS, SITES, write_contrast_run
+from fake_scan_run import BYTES, HOSTILE, LATE, ROWS, SITES, UPDATE_BYTES, write_contrast_run
 from page_reader import page_of
 from PIL import Image
 from rich.filesize import decimal
@@ -15,6 +15,8 @@ from fedward.networks.registry import build_network
 from fedward.reports.contrast_page import SECTIONS, dimensions, headline, meaning
 from fedward.reports.exchanged import exchange_rows
 from fedward.reports.features import MOST_POINTS, read_projection
+from fedward.reports.hospitals import hospital_rows
+from fedward.reports.metrics import bytes_sent
 from fedward.reports.page import write_report
 from fedward.reports.run_data import load_run
 
@@ -79,6 +81,10 @@ def test_what_was_exchanged_by_hand(page, root):
     assert plain.received == (3 + 3 + 2 + 3) * BYTES  # the refused site's were not handed on
     assert (late.offered, late.stale, late.oldest, late.bytes) == (3, (3,), 1, 3 * BYTES)
     assert (hostile.offered, hostile.stale) == (3, ())
+    # 5 trainings and the last validation, and the model with each of the exchanges that it answered
+    sent = {row.site: row.received for row in hospital_rows(load_run(root))}
+    assert (sent[SITES[0]], sent[LATE]) == ((6 + 4) * UPDATE_BYTES, (6 + 3) * UPDATE_BYTES)
+    assert bytes_sent(load_run(root).records) == sum(sent.values())
     shown = {row[0]: row[1:] for row in page.rows["given"]}
     assert shown[LATE] == [
         str(ROWS),

@@ -101,7 +101,9 @@ def test_each_site_gets_the_others_features_of_this_round_and_never_its_own(sett
 
 
 def test_the_record_of_an_exchange(settings, folder):
-    record = Run()(make_federation(settings, folder))[1]["exchange"]
+    federation = make_federation(settings, folder)
+    record = Run()(federation)[1]["exchange"]
+    model = sum(value.nbytes for value in federation.parameters.values())
     sizes = {site: table(3 + int(site[-2:])).size for site in SITES}
     assert sizes["hospital-02"] == 5 * (2 * 128 + 1)
     for site in SITES:
@@ -110,6 +112,7 @@ def test_the_record_of_an_exchange(settings, folder):
         assert bank["train_seconds"] == 0.2
         assert 0 <= bank["arrived"] <= record["seconds"]
         assert record["sent"][site] == sum(sizes.values()) - sizes[site]
+        assert record["models"][site] == model  # it is sent again with the training: filters there compare with it
     assert record["missing"] == record["refused"] == {}
 
 

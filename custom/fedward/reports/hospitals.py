@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedward.reports.metrics import evaluation_iou, images_per_second, number
+from fedward.reports.metrics import bytes_sent_to, evaluation_iou, images_per_second, number
 from fedward.reports.run_data import Run
 from fedward.rounds.record import Record, training_records
 
@@ -83,7 +83,7 @@ def _row(run: Run, site: str) -> HospitalRow:
         counted=len(weights),
         asked=sum(site in (r.get("asked") or ()) for r in training),
         bytes=int(sum(number(a.get("bytes")) or 0 for a in answers)),
-        received=int(sum(number(a.get("sent")) or 0 for a in every)),
+        received=bytes_sent_to(site, run.records),
         train_seconds=sum(number(a.get("train_seconds")) or 0.0 for a in answers),
         speed=images_per_second(answers, run.training.get("batch_size")),
     )

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,9 +120,16 @@ def bytes_received(records: Iterable[Record]) -> int:
     return int(sum(number(a.get("bytes")) or 0 for a in answers))
 
 
-def bytes_sent(records: Iterable[Record]) -> int:
+def bytes_sent(records: Sequence[Record]) -> int:
     """Bytes of parameters that the server sent out, all sites and rounds."""
-    return int(sum(number(a.get("sent")) or 0 for r in records for a in r["answers"].values()))
+    return sum(bytes_sent_to(site, records) for site in {site for r in records for site in r["answers"]})
+
+
+def bytes_sent_to(site: str, records: Sequence[Record]) -> int:
+    """Bytes of parameters that a site was sent in all rounds, with those that it made its features with."""
+    trained = (r["answers"].get(site, {}).get("sent") for r in records)
+    offered = (r.get("exchange", {}).get("models", {}).get(site) for r in records)
+    return int(sum(number(size) or 0 for size in (*trained, *offered)))
 
 
 def images_per_second(answers: Iterable[Mapping[str, Any]], batch_size: Any) -> float | None:

@@ -25,7 +25,9 @@ from fedward.settings import RunSettings
 
 WIDTH = 128  # numbers of a feature, as the projector gives it
 UNIT = {"float16": 2e-3, "float32": 1e-4}  # how far from 1 rounding may leave the length of a row
-LEAST_SPREAD = 1e-6  # variance of rows of length 1, summed over their numbers, below which they are all the same one
+# Variance of rows of length 1, summed over their numbers, below which they are one row with a little noise: those of an
+# untrained encoder, which are nearly alike, have about 1e-2
+LEAST_SPREAD = 1e-4
 CHECKED_AT_ONCE = 2**14  # rows
 
 
@@ -119,6 +121,7 @@ class Exchange:
         return {
             "banks": banks,
             "sent": {site: size - banks.get(site, {"bytes": 0})["bytes"] for site in sorted(current.asked)},
+            "models": {site: answer["sent"] for site, answer in sorted(current.answers.items())},
             "missing": current.missing(),
             "refused": current.refused,
             "seconds": round(current.seconds, 3),

@@ -14,8 +14,9 @@ A line of kind "training" holds
     weights       site -> final weight; they sum to 1
     exchange      of a run whose sites exchange features, before each round but the first: {banks: site -> {rows, bytes,
                   age: rounds since it was offered, arrived: s after the exchange began or null, train_seconds: the
-                  site's own time or null}, sent: site -> bytes of the others' features, missing and refused as above,
-                  seconds: wall time of the exchange, which the round's own does not hold}
+                  site's own time or null}, sent: site -> bytes of the others' features, models: site -> bytes of the
+                  model that it was sent to make its features with, missing and refused as above, seconds: wall time
+                  of the exchange, which the round's own does not hold}
     received      pooled evaluation of the model this round started from (that is, after round - 1), or null
 
 A last line of kind "validation" (round = number of rounds) holds round, started, ended, seconds, answers (start only),
