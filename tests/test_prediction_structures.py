@@ -60,6 +60,15 @@ def level_model(monkeypatch, tmp_path):
     return tmp_path / "model.safetensors"
 
 
+def save_constant(path, place, bias, spacing=None):
+    """A model file of a network whose outputs are 0 everywhere, but for `bias` at `place`."""
+    arguments = {"in_channels": 1, "out_channels": 4, "features": 2, "depth": 2}
+    parameters = {k: np.zeros_like(v) for k, v in get_parameters(build_network("unet_structures", arguments)).items()}
+    parameters["head.bias"][place] = bias
+    save_model(path, parameters, "unet_structures", arguments, **about(spacing=spacing))
+    return path
+
+
 def parts(path):
     image = sitk.ReadImage(str(path))
     return image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection()
@@ -86,7 +95,14 @@ def test_one_file_on_its_own_grid(tmp_path, level_model, capsys, direction):
         assert min(picture.size) > 200
 
 
+ASSUMED = "its spacing is lost: pixels of 1 mm are assumed, and sizes in mm cannot be trusted"
+UNKNOWN = "its file says 1 x 1 x 1 mm, so volumes in ml are not known"
 LONG = "b/" + 5 * "long-" + "name_of_a_scan_frame01"
+
+
+def remarks(error):
+    """Lines of remarks, without the progress bar."""
+    return [line for line in error.splitlines() if ": its " in line or "remarks" in line]
 
 
 def test_a_folder_of_scans_with_and_without_truth(tmp_path, level_model, capsys):
@@ -102,26 +118,49 @@ def test_a_folder_of_scans_with_and_without_truth(tmp_path, level_model, capsys)
     names = ["a/a_frame01", "b/b_frame01", LONG, "lost"]
     assert written == [f"{name}_structures.nii.gz" for name in names]
     assert [p for name in names if not (p := tmp_path / "out" / "overlays" / f"{name}.png").is_file()] == []
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    shown = capsys.readouterr()
+    lines = {line.split()[0]: line for line in shown.out.splitlines() if line.strip()}
     assert "Dice" in lines["a/a_frame01"]
     assert lines[LONG].count(" ml") == 3  # in one line, for who reads it from a file
     assert "ml" in lines["b/b_frame01"]
     assert "Dice" not in lines["b/b_frame01"]
     assert lines["lost"].split()[1:] == ["4", "–", "–", "–"]
+    assert remarks(shown.err) == [f"lost: {UNKNOWN}"]  # pixels were not resampled: nothing was assumed
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_lost_spacing_is_told_once_a_scan(tmp_path, capsys, workers):
+    model = save_constant(tmp_path / "m.safetensors", 3, 1, spacing=1.5)
+    for name, spacing in (("a", SPACING), ("b/lost", (1.0, 1.0, 1.0)), ("lost", (1.0, 1.0, 1.0)), ("z", SPACING)):
+        write(tmp_path / "in" / f"{name}.nii.gz", heart()[0], spacing=spacing)
+    assert predict(model, tmp_path / "in", tmp_path / "out", "--workers", str(workers)) == 0
+    shown = capsys.readouterr()
+    assert remarks(shown.err) == [f"{name}: {ASSUMED}; {UNKNOWN}" for name in ("lost", "b/lost")]
+    assert "assumed" not in shown.out
+    no_nifti(tmp_path / "in" / "c.nii.gz")
+    assert predict(model, tmp_path / "in", tmp_path / "again") == 1
+    assert "lost: its spacing is lost" in (error := capsys.readouterr().err)
+    assert "1 of 5 scans" in error
+
+
+def test_of_many_remarks_the_first_are_told(tmp_path, capsys):
+    model = save_constant(tmp_path / "m.safetensors", 3, 1, spacing=1.5)
+    for n in range(22):
+        write(tmp_path / "in" / f"{n:02d}.nii", heart((2, 60, 56))[0], spacing=(1.0, 1.0, 1.0))
+    assert predict(model, tmp_path / "in", tmp_path / "out") == 0
+    told = remarks(capsys.readouterr().err)
+    names = [f"{n:02d}" for n in range(20)]
+    assert [line.split(":")[0] for line in told] == [*names, "... and remarks on 2 more scans"]
 
 
 def test_a_real_network_from_a_file(tmp_path):
-    arguments = {"in_channels": 1, "out_channels": 4, "features": 2, "depth": 2}
-    parameters = {k: np.zeros_like(v) for k, v in get_parameters(build_network("unet_structures", arguments)).items()}
-    parameters["head.bias"][3] = 1
-    save_model(tmp_path / "m.safetensors", parameters, "unet_structures", arguments, **about(spacing=1.5))
+    model = save_constant(tmp_path / "m.safetensors", 3, 1, spacing=1.5)
     source = write(tmp_path / "scan.nii.gz", heart()[0])
-    assert predict(tmp_path / "m.safetensors", source, tmp_path / "out") == 0
+    assert predict(model, source, tmp_path / "out") == 0
     voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "scan_structures.nii.gz")))
     assert (voxels == 3).all()
-    parameters["head.bias"][0] = np.nan
-    save_model(tmp_path / "m.safetensors", parameters, "unet_structures", arguments, **about())
-    assert predict(tmp_path / "m.safetensors", source, tmp_path / "bad") == 1
+    save_constant(model, 0, np.nan)
+    assert predict(model, source, tmp_path / "bad") == 1
 
 
 def four_dimensions(path):

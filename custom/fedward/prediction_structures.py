@@ -29,6 +29,7 @@ from fedward.reports.overlays import write_png
 from fedward.reports.structure_sheet import structure_sheet
 
 ENDING = "_structures"
+NO_VOLUMES = "its file says 1 x 1 x 1 mm, so volumes in ml are not known"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ class Prediction:
     slices     how many it has
     millilitres  volume of each structure; None where the spacing is not known
     dice       of each structure, where a truth lies beside the scan; None where neither has the structure
+    notes      what a reader should know, e.g. that the spacing is lost and 1 mm was assumed
     """
 
     name: str
     slices: int
     millilitres: dict[str, float] | None
     dice: dict[str, float | None] | None
+    notes: tuple[str, ...]
 
 
 def how_prepared(metadata: dict[str, Any]) -> tuple[tuple[str, ...], PreprocessingSettings]:
@@ -126,7 +129,7 @@ def predict_structures(
         write_labels(out / f"{scan.patient}{ENDING}.nii.gz", labels, like=scan.image)
         sheet = structure_sheet(volume.image, volume.labels, labels, structures)
         write_png(out / "overlays" / f"{scan.patient}.png", sheet, scan.patient)
-        yield _prediction(scan, volume, labels, structures)
+        yield _prediction(scan, volume, labels, structures, ready.notes)
     if len(unreadable) == len(scans):
         raise none_readable(unreadable, "scans", source)
 
@@ -153,7 +156,9 @@ def _labels(model: Any, scan: PreparedScan, device: Any) -> NDArray[np.uint8]:
     return labels
 
 
-def _prediction(scan: Scan, volume: ScanVolume, labels: NDArray[np.uint8], structures: tuple[str, ...]) -> Prediction:
+def _prediction(
+    scan: Scan, volume: ScanVolume, labels: NDArray[np.uint8], structures: tuple[str, ...], notes: tuple[str, ...]
+) -> Prediction:
     voxels = np.bincount(labels.ravel(), minlength=len(structures) + 1)
     millilitres = None
     if volume.spacing_known:
@@ -162,7 +167,8 @@ def _prediction(scan: Scan, volume: ScanVolume, labels: NDArray[np.uint8], struc
     dice = None
     if volume.labels is not None:
         dice = {name: _dice(volume.labels == n, labels == n) for n, name in enumerate(structures, start=1)}
-    return Prediction(scan.patient, len(labels), millilitres, dice)
+    notes = notes if volume.spacing_known else (*notes, NO_VOLUMES)
+    return Prediction(scan.patient, len(labels), millilitres, dice, notes)
 
 
 def _dice(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> float | None:

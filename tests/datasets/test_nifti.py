@@ -75,6 +75,12 @@ def test_a_header_alone_says_where_the_voxels_lie(tmp_path):
     assert np.array_equal(header.corners, grid.corners)
 
 
+@pytest.mark.parametrize("axes", ALL_AXES)
+def test_spacing_in_the_order_of_the_file(tmp_path, axes):
+    path = write_nifti(tmp_path / "a.nii.gz", voxels(), axes=axes)
+    assert read_grid(path).file_spacing == pytest.approx(sitk.ReadImage(str(path)).GetSpacing())
+
+
 @pytest.mark.parametrize(("spacing", "known"), [((1, 1, 1), False), ((8, 1, 1), True), ((1.0, 1.0, 1.01), True)])
 def test_spacing_is_lost_where_it_is_all_ones(tmp_path, spacing, known):
     path = write_nifti(tmp_path / "a.nii.gz", voxels(), spacing=spacing)

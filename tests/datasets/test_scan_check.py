@@ -1,9 +1,11 @@
 """The checks of ACDC and of folders of NIfTI: every problem is listed, with file and advice."""
 
+import re
 import shutil
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scan_files import classes, voxels, write_nifti, write_patient, write_set
 
 from fedward.datasets.registry import scan_data_set
@@ -120,6 +122,69 @@ def test_slices_along_another_axis_than_most(root):
     assert [reason for _, _, reason in listed(root) if reason.startswith("other")] == [
         "other direction: slices run left to right, most run head to foot"
     ] * 2
+
+
+def cut_across(root):
+    """The warnings that a scan is cut across its slices, as (file, reason, advice)."""
+    found = [p for p in check(root, "nifti_folder").problems if p.reason.startswith("cut across")]
+    assert all(problem.severity == "warning" for problem in found)
+    return [(problem.path.removeprefix(f"{root}/"), problem.reason, problem.advice) for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("axes", "spacing", "words"),
+    [
+        ("SPL", "8 x 1.5 x 1.25", "along the first axis"),
+        ("IAL", "8 x 1.5 x 1.25", "along the first axis"),
+        ("ILP", "8 x 1.25 x 1.5", "along the first axis"),
+        ("LSP", "1.25 x 8 x 1.5", "along the second axis"),
+        ("PIR", "1.5 x 8 x 1.25", "along the second axis"),
+    ],
+)
+def test_a_scan_that_is_cut_across_its_slices_is_a_warning_that_says_how_to_mend_it(tmp_path, axes, spacing, words):
+    image = tmp_path / "in" / "anna" / "scan.nii.gz"
+    write_nifti(image, voxels(), axes=axes)
+    write_nifti(tmp_path / "in" / "bert" / "scan.nii.gz", voxels(1), axes="RAS")
+    ((path, reason, advice),) = cut_across(tmp_path / "in")
+    assert path == "anna/scan.nii.gz"
+    assert spacing in reason
+    assert words in reason
+    order = [int(axis) for axis in re.search(r"PermuteAxes\(image, \[(.*?)\]\)", advice)[1].split(", ")]
+    before = sitk.ReadImage(str(image))
+    sitk.WriteImage(sitk.PermuteAxes(before, order), str(image))
+    assert cut_across(tmp_path / "in") == []
+    after = sitk.ReadImage(str(image))
+    here = after.TransformPhysicalPointToIndex(before.TransformIndexToPhysicalPoint((1, 2, 3)))
+    assert after[here] == before[1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "spacing",  # z, y, x
+    [
+        (10, 1.4, 1.4),  # ACDC
+        (8, 1.4, 1.4),
+        (1.2, 1.2, 1.2),
+        (1, 1, 1),  # lost
+        (1, 1.5, 1),
+        (1.4, 2, 1.4),
+        (0.5, 0.9, 0.9),  # CT in thin slices: no axis stands out
+        (1.4, 8, 8),
+    ],
+)
+def test_a_scan_whose_slices_lie_last_or_anywhere_is_not_told_to_be_cut_across(tmp_path, spacing):
+    write_nifti(tmp_path / "scan.nii.gz", voxels(), spacing=spacing)
+    assert cut_across(tmp_path) == []
+
+
+def test_a_folder_in_which_all_are_cut_across_does_not_pass(root):
+    for path in root.glob("*/*.nii.gz"):
+        image = sitk.ReadImage(str(path))
+        sitk.WriteImage(sitk.PermuteAxes(image, [2, 0, 1]), str(path))
+    assert {(severity, reason.partition(":")[0]) for severity, _, reason in listed(root)} == {
+        ("warning", "cut across its slices")
+    }
+    assert len(listed(root)) == 6
+    assert len({problem.advice for problem in check(root).problems}) == 1  # so that they are shown as one kind
 
 
 def test_the_same_scan_of_two_patients_is_an_error_and_of_one_a_warning(root):

@@ -7,6 +7,7 @@ import click
 
 WIDTH_OF_FILES = 240
 MOST_ROWS = 20  # shown of the images; the table of all is in the file
+MOST_REMARKS = 20  # as many as of the scans that cannot be read
 
 
 @click.command(
@@ -89,10 +90,13 @@ def _structures(model: Any, metadata: dict[str, Any], source: Path, out: Path, d
     structures, _ = how_prepared(metadata)
     table = _table("scan", "slices", *(name.replace("_", " ") for name in structures))
     unreadable: list[str] = []
+    remarks: list[str] = []
     with new_folder(out) as temporary:
         for p in predict_structures(model, metadata, source, temporary, unreadable, device, workers):
             table.add_row(Text(p.name), str(p.slices), *(_said(p, name) for name in structures))
+            remarks += [f"{p.name}: {'; '.join(p.notes)}"] if p.notes else []
     _show(table, f"Labels: {out}   pictures: {out / 'overlays'}")
+    _tell(remarks)
     raise_unreadable(unreadable, table.row_count, "scans", source, out)
 
 
@@ -101,6 +105,14 @@ def _said(prediction: Any, structure: str) -> str:
     words = [] if prediction.millilitres is None else [f"{prediction.millilitres[structure]:.1f} ml"]
     dice = (prediction.dice or {}).get(structure)
     return ", ".join([*words, *([] if dice is None else [f"Dice {dice:.3f}"])]) or "–"
+
+
+def _tell(remarks: list[str]) -> None:
+    """Remarks on scans, on stderr as what else went wrong is: the table can be kept without them."""
+    for remark in remarks[:MOST_REMARKS]:
+        click.echo(remark, err=True)
+    if (more := len(remarks) - MOST_REMARKS) > 0:
+        click.echo(f"... and remarks on {more} more scans", err=True)
 
 
 def _findings(

@@ -46,6 +46,13 @@ class Grid:
         """False where all three are exactly 1 mm, which no scanner writes: a conversion has lost them."""
         return self.spacing != (1.0, 1.0, 1.0)
 
+    @property
+    def file_spacing(self) -> tuple[float, float, float]:
+        """Spacing (mm) in the order of the file's axes, as people and other programs know the file."""
+        z, y, x = self.spacing
+        first, second = (OPPOSITE.get(axis, axis) for axis in self.axes[:2])
+        return (x, y, z) if "LPS".index(first) < "LPS".index(second) else (y, x, z)
+
 
 def nifti_stem(name: str) -> str | None:
     """The name of a NIfTI file without its ending; None for other files and hidden ones."""

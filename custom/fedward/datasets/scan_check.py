@@ -3,8 +3,8 @@
 Error: training would stop there (the scan cannot be read, split.json is wrong), or it would be wrong: the same voxels
 of two patients could be in training and test alike.
 Warning: training goes on, and somebody should look: lost or mixed spacing, slices that run in other directions than
-most, a single slice, a volume without labels beside others that have them, labels without a structure, the same voxels
-twice in one patient, a single patient, files that are left out.
+most, slices that are cut across, a single slice, a volume without labels beside others that have them, labels without a
+structure, the same voxels twice in one patient, a single patient, files that are left out.
 """
 
 import hashlib
@@ -16,13 +16,14 @@ from pathlib import Path
 
 from fedward.datasets.base import CheckResult, FileProblem, Problem
 from fedward.datasets.layout import read_split
-from fedward.datasets.nifti import read_grid
+from fedward.datasets.nifti import Grid, read_grid
 from fedward.datasets.scan import Scan, ScanVolume
 from fedward.errors import DataError
 from fedward.progress import map_in_processes
 
 LEAVE = "nothing, if it is right"
 MIXED = 2.0  # largest over smallest spacing among patients, above which resampling changes what a pixel shows
+STANDS_OUT = 1.5  # spacing of one axis over either other, above which slices plainly lie along it
 
 
 @dataclass
@@ -74,10 +75,12 @@ def check_scan(read: Callable[[Scan], ScanVolume], scan: Scan) -> ScanCheck:
     check = ScanCheck(scan)
     try:
         volume = read(scan)
-        check.axes = read_grid(scan.image).axes
+        grid = read_grid(scan.image)
     except FileProblem as problem:
         check.problems.append(error(problem))
         return check
+    check.axes = grid.axes
+    check.problems += _cut_across(scan.image, grid)
     check.voxels = hashlib.sha256(f"{volume.image.shape}".encode() + volume.image.tobytes()).hexdigest()
     if volume.spacing_known:
         check.spacing = volume.spacing
@@ -89,6 +92,24 @@ def check_scan(read: Callable[[Scan], ScanVolume], scan: Scan) -> ScanCheck:
         reason = "no structure: every voxel is labelled background"
         check.problems.append(warning(scan.labels, reason, "see whether the right labels were exported"))
     return check
+
+
+def _cut_across(path: Path, grid: Grid) -> list[Problem]:
+    """A scan with thick slices along another axis than the file's last, which alone is read as theirs.
+
+    Where both other axes are thicker than the last, no axis stands out: thin slices of coarse pixels are right.
+    """
+    first, second, last = grid.file_spacing
+    for name, side, other, order in (("first", first, second, "[1, 2, 0]"), ("second", second, first, "[0, 2, 1]")):
+        if side > STANDS_OUT * max(other, last):
+            size = " x ".join(f"{length:.3g}" for length in grid.file_spacing)
+            reason = (
+                f"cut across its slices: spacing {size} mm, so slices run along the {name} axis, not along the last "
+                "one, which is read as theirs"
+            )
+            advice = f"put their axis last, in image and labels: SimpleITK.PermuteAxes(image, {order})"
+            return [warning(path, reason, f"{advice}; or correct the spacing, if that is what is wrong")]
+    return []
 
 
 def _same_voxels(checks: Sequence[ScanCheck]) -> list[Problem]:
