@@ -233,10 +233,29 @@ def test_tables_show_published_figures_and_the_commands_of_what_was_not_run(plac
     federated, local = ((folder / f"{mode}.md").read_text() for mode in fcl_rows.MODES)
     assert "| 0.445 | 0.572 | 0.764 | 0.834 |" in federated
     assert "| 0.506 | 0.631 | 0.745 | 0.824 |" in local
+    assert next(line for line in federated.splitlines() if "≈ 0.82" in line).startswith("| FedRotation |")
+    assert "| the best published baseline |  |  |  |  |  | 0.508 |  |  |" in local
+    assert "the best published baseline" not in federated
     assert "--only federated-1-fcl-masked-seed --seeds 1,2,3 --work WORK" in federated
-    assert "run.py federated --preset paper --patients 8 --work WORK" in federated
+    for n in fcl_rows.ASKED_PATIENTS:
+        command = f"run.py local --preset paper --patients {n} --work WORK"
+        assert f"| N = {n} |  | `python benchmarks/fcl_table/{command}` |" in local
     answers = (folder / "answers.md").read_text()
     assert answers.count(fcl_answers.MISSING) == answers.count("## ") == 9
+
+
+def test_the_committed_tables_are_those_of_the_committed_results() -> None:
+    found = fcl_compare.read_comparisons(SMALL)
+    for mode in fcl_rows.MODES:
+        text = f"# {fcl_tables.TITLES[mode]}\n\n{fcl_tables.column_tables(mode, SMALL, found)}\n"
+        assert text == (fcl_results.RESULTS / "small" / f"{mode}.md").read_text(encoding="utf-8")
+    assert fcl_noise.noise_table(SMALL) in (fcl_noise.RESULTS / "small" / "noise.md").read_text(encoding="utf-8")
+
+
+def test_the_original_size_lists_its_own_commands_alone(places: Path) -> None:
+    own = "\n\n".join(fcl_tables.not_run("federated", fcl_rows.PRESETS["paper"]))
+    assert "--preset paper --only federated-8-random-seed --seeds 1,2,3" in own
+    assert "--patients" not in own
 
 
 def test_answers_say_what_held(places: Path) -> None:
@@ -275,6 +294,8 @@ def test_the_price_of_noise_is_shown_beside_what_is_given_away(places: Path) -> 
     assert "| 0 | 0.500 [0.800, 1.000] | 0.900 [0.800, 1.000] | 0.500 | 0.800 (0.800 to 0.800) |" in text
     assert "| 0.1 | 0.500 [0.500, 0.700] | 0.600 [0.500, 0.700] |" in text
     assert "27 of 35 rows have not been run" in text
+    assert "lower bound: it is of the features of one round" in text
+    assert "2 times in these pretrainings and 299 times in a job of the default 300 rounds" in text
     assert (folder / "noise.png").stat().st_size > 1000
     fcl_tables.write_tables(SMALL)
     line = "| FCL, masked | 3 | 360 | 8.000 → 7.000 | 0.500 | 1,000 |  |"

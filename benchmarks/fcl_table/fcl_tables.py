@@ -3,25 +3,21 @@
 from typing import Any
 
 import fcl_compare
+import fcl_published
 import fcl_results
 import fcl_rows
 from fcl_answers import answers
 from fcl_cells import NAMES, dice_of, difference, seed_results
-from fcl_rows import ASKED_PATIENTS, MASKED, MODES, Preset, starts
+from fcl_rows import ASKED_PATIENTS, MODES, Preset, starts
 from row_cells import number, over_seeds, table
-from row_runner import RANDOM
+from row_runner import RANDOM, Row
 
 from fedward.datasets.acdc import STRUCTURES
 from fedward.rounds.run_folder import write_bytes
 
 SEEDS_ASKED = (1, 2, 3)
-# Wu et al. 2021, as the reviews and other papers repeat them; the rest of the table could not be read
-PUBLISHED = {
-    ("federated", RANDOM): (0.445, 0.572, 0.764, 0.834),
-    ("federated", MASKED): (0.646, 0.824, 0.871, 0.894),
-    ("local", RANDOM): (0.280, 0.414, 0.618, 0.766),
-    ("local", MASKED): (0.506, 0.631, 0.745, 0.824),
-}
+NOTHING = ("",) * len(ASKED_PATIENTS)
+ORIGINAL = fcl_rows.PRESETS["paper"]
 TITLES = {"federated": "Federated fine-tuning", "local": "Local fine-tuning: the mean over hospitals, each alone"}
 READING = (
     "Mean Dice over right ventricle, myocardium and left ventricle on test patients, of the last model: no hospital "
@@ -29,9 +25,12 @@ READING = (
     "slices at once. Mean over the seeds, lowest to highest in brackets. A seed is a draw of labelled patients and of "
     "random weights; each method was pretrained once, so nothing here covers the chance in a pretraining. Differences "
     "are on the same patients and draws, with 95 % bootstrap intervals by test patient, the seeds' differences lowest "
-    "to highest behind. Bold: the interval leaves out 0 and all of three seeds or more have the same sign. Published: "
-    "other images, sizes, rounds and patients; FCL's published figures stand beside the masked formula. Other "
-    "published rows could not be read and are empty; so is what was not run."
+    "to highest behind. Bold: the interval leaves out 0 and all of three seeds or more have the same sign. "
+    + fcl_published.READING
+)
+ORIGINAL_SIZE = (
+    "Of the original size (`--preset paper`: ACDC's 100 patients, 352 x 352 pixels, 48 filters, 300 epochs of "
+    "pretraining) these rows have not been run:"
 )
 
 
@@ -52,12 +51,14 @@ def column_tables(mode: str, preset: Preset, found: list[dict[str, Any]]) -> str
     head = ["start", *(f"N = {n}" for n in ASKED_PATIENTS)]
     volumes, pooled, apart = [], [], []
     for init in starts(mode):
-        published = PUBLISHED.get((mode, init), ("",) * len(ASKED_PATIENTS))
+        published = fcl_published.PUBLISHED.get((mode, init), NOTHING)
         volumes.append([NAMES[init], *(over_seeds(dice_of(mode, n, init, preset)) for n in ASKED_PATIENTS)])
         values = [over_seeds(dice_of(mode, n, init, preset, "pooled_dice")) for n in ASKED_PATIENTS]
-        pooled.append([NAMES[init], *values, *(str(figure and f"{figure:.3f}") for figure in published)])
+        pooled.append([NAMES[init], *values, *published])
         if init != RANDOM:
             apart.append([NAMES[init], *(difference(found, mode, n, init, RANDOM) for n in ASKED_PATIENTS)])
+    if mode in fcl_published.BEST_BASELINE:
+        pooled.append(["the best published baseline", *NOTHING, *fcl_published.BEST_BASELINE[mode]])
     parts = [
         READING,
         f"N: labelled patients a hospital. {counted(mode, preset)}",
@@ -127,11 +128,9 @@ def pretrainings(preset: Preset) -> str:
 
 
 def not_run(mode: str, preset: Preset) -> list[str]:
-    """The commands of a table's empty cells, all seeds of one in one; [] where all was run."""
-    wanted = fcl_rows.table_rows(preset, (mode,), preset.patients, SEEDS_ASKED)
-    missing = [row for row in wanted if fcl_results.read_result(row.name, preset) is None]
+    """The commands of empty cells, all seeds of one in one, and of the original size; [] where all was run."""
     seeds: dict[str, list[int]] = {}
-    for row in missing:
+    for row in missing(mode, preset, preset.patients):
         if row.job == "cardiac_segmentation":
             seeds.setdefault(row.name.removesuffix(f"-seed-{row.seed}"), []).append(row.seed)
     start = f"python benchmarks/fcl_table/run.py {mode} --preset"
@@ -139,7 +138,16 @@ def not_run(mode: str, preset: Preset) -> list[str]:
         f"{start} {preset.name} --only {row}-seed --seeds {','.join(str(seed) for seed in own)} --work WORK"
         for row, own in seeds.items()
     ]
-    short = [n for n in ASKED_PATIENTS if n not in preset.patients]
-    lines += [f"{start} paper --patients {n} --work WORK" for n in short]
-    why = f"\n\nN = {short[0]}: a hospital of preset {preset.name} has fewer patients." if short else ""
-    return [f"## Not run\n\n```\n{chr(10).join(lines)}\n```{why}"] if lines else []
+    parts = [f"```\n{chr(10).join(lines)}\n```"] if lines else []
+    columns = [n for n in ASKED_PATIENTS if missing(mode, ORIGINAL, (n,))] if preset != ORIGINAL else []
+    if columns:
+        cells = [[f"N = {n}", "", f"`{start} {ORIGINAL.name} --patients {n} --work WORK`"] for n in columns]
+        parts += [ORIGINAL_SIZE, table(["", "mean Dice of each start", "command"], cells)]
+    if short := [n for n in ASKED_PATIENTS if n not in preset.patients]:
+        parts.append(f"N = {short[0]}: a hospital of preset {preset.name} has fewer patients.")
+    return ["## Not run", *parts] if parts else []
+
+
+def missing(mode: str, preset: Preset, patients: tuple[int, ...]) -> list[Row]:
+    wanted = fcl_rows.table_rows(preset, (mode,), patients, SEEDS_ASKED)
+    return [row for row in wanted if fcl_results.read_result(row.name, preset) is None]
