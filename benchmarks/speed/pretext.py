@@ -13,7 +13,6 @@ lightly is no dependency. Without touching the environment:
     PYTHONPATH=PLACE python benchmarks/speed/pretext.py
 """
 
-import itertools
 import statistics
 import sys
 import tempfile
@@ -31,12 +30,14 @@ import torch
 from PIL import Image
 
 from fedward.datasets.image_folder import read_table
+from fedward.datasets.image_table import ImageTable
 from fedward.machine import machine, versions
 from fedward.networks.registry import DEFAULTS, build_network
 from fedward.pretext.settings import METHODS, pretext_settings
 from fedward.pretext.trainer import PretextTrainer
 from fedward.rounds.run_folder import write_json
 from fedward.settings import TrainingSettings
+from fedward.training.trainer import batches, epoch_batches
 from fedward.training.xray_images import open_xrays
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "pretext_speed.json"
@@ -66,10 +67,12 @@ def main(
     torch.set_num_threads(threads)
     lightly_methods.declare_detection_operators()
     with tempfile.TemporaryDirectory() as folder:
-        paths = image_files(data or synthetic(Path(folder) / "images", image_size))
+        table = read_table(data or synthetic(Path(folder) / "images", image_size))
+        for method in methods.split(","):
+            check_count(method, len(table), batch_size)
         sizes = (image_size, crop_size, batch_size)
         rows = {
-            method: measure(method, paths, Path(folder) / "cache", sizes, steps, turns) for method in methods.split(",")
+            method: measure(method, table, Path(folder) / "cache", sizes, steps, turns) for method in methods.split(",")
         }
     result = {
         "command": " ".join(["python benchmarks/speed/pretext.py", *sys.argv[1:]]),
@@ -97,16 +100,19 @@ def synthetic(folder: Path, size: int) -> Path:
     return folder
 
 
-def image_files(folder: Path) -> list[Path]:
-    return list(read_table(folder).paths)
+def check_count(method: str, images: int, batch_size: int) -> None:
+    """Both sides drop what is no whole batch, and the queue holds half of the images at most."""
+    least = max(batch_size, 2 * QUEUE if method == "moco_v2" else 0)
+    if images < least:
+        raise click.UsageError(f"{images} images: {method} in batches of {batch_size} needs {least} at least")
 
 
 def measure(
-    method: str, paths: list[Path], cache: Path, sizes: tuple[int, int, int], steps: int, turns: int
+    method: str, table: ImageTable, cache: Path, sizes: tuple[int, int, int], steps: int, turns: int
 ) -> dict[str, Any]:
     """Images a second of both sides, in turn, and what of the project's step is getting views ready."""
-    ours, ready, compute = project_side(method, paths, cache, sizes)
-    theirs, their_compute = lightly_side(method, paths, sizes, 2 * steps * turns + 4)
+    ours, ready, compute = project_side(method, table, cache, sizes)
+    theirs, their_compute = lightly_side(method, list(table.paths), sizes, 2 * steps * turns + 4)
     sides = {"fedward": ours, "lightly": theirs, "views": ready, "fedward_step": compute, "lightly_step": their_compute}
     for side in sides.values():
         side()  # the first step also allocates
@@ -134,7 +140,7 @@ def measure(
 
 
 def project_side(
-    method: str, paths: list[Path], cache: Path, sizes: tuple[int, int, int]
+    method: str, table: ImageTable, cache: Path, sizes: tuple[int, int, int]
 ) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
     """A whole step of the project's trainer, making its views alone, and the step on views made before."""
     image_size, crop_size, batch_size = sizes
@@ -150,13 +156,13 @@ def project_side(
     )
     changes = {"queue_size": QUEUE} if method == "moco_v2" else {}
     settings = pretext_settings(method, crop_size=crop_size, **changes)
-    images = open_xrays(read_table(paths[0].parent), image_size, cache)
+    images = open_xrays(table, image_size, cache)
     trainer = PretextTrainer("site", images, None, training, 1, 1, "cpu", None, settings)
     generator = torch.Generator().manual_seed(1)
     trainer.training_mode()
     optimizer = torch.optim.SGD(trainer.model.parameters(), lr=0.05, momentum=0.9)
     trainer.begin(1, optimizer, generator)
-    order = itertools.cycle(torch.randperm(IMAGES, generator=generator).split(batch_size))
+    order = batches(len(images), sys.maxsize, epoch_batches(len(images), training), generator)
 
     def views() -> tuple[torch.Tensor, ...]:
         return trainer.views(trainer.train_images.pixels(next(order), trainer.device), generator)

@@ -96,6 +96,11 @@ def _check_classification(settings: "RunSettings", data_set: ImageDataSet) -> No
     outputs = training.network_args.get("out_channels", 14)
     if outputs != len(data_set.findings):
         raise UsageError(f"the network has {outputs} outputs, {data_set.name} has {len(data_set.findings)} findings")
+    if training.mode == "fine_tune" and training.batch_size < 2:
+        raise UsageError(
+            "fine_tune needs batches of at least 2 images, for batch normalisation: raise batch_size, or train the "
+            "classifier alone (linear)"
+        )
     if training.mode == "linear" and settings.aggregation.cost_source == "server_validation":
         raise UsageError("cost_source server_validation is not for mode linear: only classifiers reach the server")
     size = settings.preprocessing.image_size

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from xray_sets import NIH_ROWS, nih_line, save_image, write_nih
+from xray_sets import NIH_ROWS, nih_line, save_deep_png, save_image, write_nih
 
 from fedward.datasets import chestxray14 as nih
 from fedward.datasets.chestxray14_check import PUBLISHED, PUBLISHED_IMAGES, age_in_years, check
@@ -78,6 +78,19 @@ def test_images_that_cannot_be_read_and_images_that_look_odd(root):
         "RGBA image: RGBA",
         "blank image: every pixel is 7",
         "same pixels as another patient: as 00000002_000.png",  # the same ramp in 16 and in 8 bits
+    ]
+
+
+def test_sixteen_bit_colour_is_told_with_what_is_done_to_it(root):
+    ramp = np.tile(np.arange(0, 4096, 16, dtype=np.uint16), (20, 1))
+    opaque = np.full_like(ramp, 65535)
+    for row, channels in zip(NIH_ROWS, ([ramp] * 3, [ramp + 1] * 3 + [opaque], [ramp + 9, opaque]), strict=False):
+        save_deep_png(root / "images" / row[0], np.stack(channels, axis=-1))
+    assert reasons(root, "error") == []
+    assert reasons(root, "warning")[:3] == [
+        "16-bit image: RGB, values 0 to 4080, read as 12-bit",
+        "16-bit image: RGBA, values 1 to 4081, read as 12-bit",
+        "16-bit image: RGBA, values 9 to 4089, read as 12-bit",
     ]
 
 

@@ -5,9 +5,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from xray_sets import save_deep_png
 
 from fedward.datasets.base import FileProblem
-from fedward.datasets.xray_image import read_resized, read_xray
+from fedward.datasets.xray_image import deep_values, opened, read_resized, read_xray
 
 RAMP = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
 
@@ -39,6 +40,38 @@ def test_sixteen_bit_grey_is_scaled_by_the_depth_that_holds_it(tmp_path, bits, f
         white = (np.asarray(image.convert("L")) == 255).mean()
     assert white > 0.9  # what Pillow alone would make of it
     np.testing.assert_array_equal(read_xray(tmp_path / "image.png"), RAMP)
+
+
+def with_channels(grey, channels):
+    """The grey in every channel of colour; what is transparent does not depend on it."""
+    pixels = np.repeat(grey[..., None], channels, axis=-1).astype(np.uint16)
+    if channels in (2, 4):
+        pixels[..., -1] = np.linspace(0, 65535, pixels.shape[1])
+    return pixels
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("largest", [4080, 4095, 16383, 65535])
+def test_sixteen_bit_colour_and_transparency_read_as_the_same_grey(tmp_path, channels, largest):
+    grey = np.random.default_rng(channels).integers(0, largest, (24, 24), endpoint=True)
+    grey[0, 0] = largest
+    save_deep_png(tmp_path / "grey.png", with_channels(grey, 1))
+    save_deep_png(tmp_path / "deep", with_channels(grey, channels))
+    with Image.open(tmp_path / "grey.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), grey)  # another decoder agrees with the file
+    expected = read_xray(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_xray(tmp_path / "deep"), expected)
+    np.testing.assert_array_equal(read_resized(tmp_path / "deep", 24), expected)
+
+
+def test_sixteen_bit_colour_keeps_both_bytes_of_each_channel_in_its_place(tmp_path):
+    """A blue of 14 bits is 14 bits deep, though its grey would fit into 12."""
+    colours = np.array([[[4097, 515, 0], [258, 772, 16383]]], np.uint16)
+    save_deep_png(tmp_path / "image.png", colours)
+    with opened(tmp_path / "image.png") as image:
+        np.testing.assert_array_equal(deep_values(image, tmp_path / "image.png"), colours)
+    scaled = np.rint(colours * (255 / 16383)).astype(np.uint8)
+    np.testing.assert_array_equal(read_xray(tmp_path / "image.png"), np.asarray(Image.fromarray(scaled).convert("L")))
 
 
 def test_black_and_white_images(tmp_path):

@@ -1,5 +1,7 @@
 """Small X-ray sets written by hand, in the original layouts, for tests of readers and checks."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,21 @@ def save_image(path: Path, seed: int, size: tuple[int, int] = (20, 20)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (5, 5), dtype=np.uint8)
     Image.fromarray(pixels).resize(size).save(path)
+
+
+def save_deep_png(path: Path, pixels: np.ndarray) -> None:
+    """A PNG of (H, W, C) uint16, which Pillow cannot write: C is 1 (grey) or 3 (colour), and 2 or 4 with transparency.
+
+    Lines are stored as differences of neighbouring pixels (filter 1), so that a reader must know a pixel's bytes.
+    """
+    height, width, channels = pixels.shape
+    header = struct.pack(">2I5B", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    stored = pixels.astype(">u2").reshape(height, -1).view(np.uint8)
+    stored[:, 2 * channels :] -= stored[:, : -2 * channels].copy()
+    lines = b"".join(b"\1" + line.tobytes() for line in stored)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")
+    parts = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
 def nih_line(name: str, labels: str, patient: str, age: str = "058Y") -> str:

@@ -113,6 +113,8 @@ def test_hospitals_pretrain_with_their_private_state_built_anew(call, tmp_path):
         (CLASSIFICATION, ["--label-fraction", "nan"], "label_fraction nan must be a number above 0"),
         (CLASSIFICATION, ["--uncertain", "ones"], "--uncertain is for chexpert"),
         (CLASSIFICATION, ["--views", "all"], "--views all is for chexpert"),
+        (CLASSIFICATION, ["--batch-size", "1"], "fine_tune needs batches of at least 2 images"),
+        (PRETRAINING, ["--method", "byol", "--batch-size", "1"], "a batch needs at least 2 images, not 1"),
         (CLASSIFICATION, ["--crop-size", "41"], "crop_size 41 is larger than the images of 40 pixels"),
         (CLASSIFICATION, ["--crop-size", "16"], "crop_size must be a whole number from 32"),
         (CLASSIFICATION, ["--image-size", "16"], "--image-size 16: DenseNet-121 takes images of 32"),

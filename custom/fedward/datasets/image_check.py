@@ -16,7 +16,7 @@ import numpy as np
 from fedward.datasets.base import CheckResult, FileProblem, Problem
 from fedward.datasets.image_table import ImageTable, finding_counts
 from fedward.datasets.layout import read_split
-from fedward.datasets.xray_image import DEEP, depth_of, grey, opened
+from fedward.datasets.xray_image import deep_values, depth_of, grey, opened
 from fedward.errors import DataError
 from fedward.progress import map_in_processes
 
@@ -45,14 +45,14 @@ def check_image(path: Path) -> ImageCheck:
     try:
         with opened(path) as image:
             mode = image.mode
-            raw = np.asarray(image) if mode in DEEP else None
-            pixels = np.asarray(grey(image))
+            deep = deep_values(image, path)
+            pixels = np.asarray(grey(image, deep))
     except FileProblem as problem:
         return ImageCheck((as_error(problem),))
     found = []
-    if raw is not None:
-        reason = f"16-bit image: {mode}, values {raw.min()} to {raw.max()}, read as {depth_of(raw)}-bit"
-        found.append(Problem("warning", str(path), reason, "nothing, if it looks right: it is scaled to 8 bits"))
+    if deep is not None:
+        reason = f"16-bit image: {mode}, values {deep.min()} to {deep.max()}, read as {depth_of(deep)}-bit"
+        found.append(Problem("warning", str(path), reason, "nothing, if it looks right: it is scaled to 8-bit grey"))
     elif mode in MODES:
         found.append(Problem("warning", str(path), f"{MODES[mode]}: {mode}", "nothing: it is turned into 8-bit grey"))
     if pixels.min() == pixels.max():

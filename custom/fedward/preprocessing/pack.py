@@ -31,7 +31,7 @@ from fedward.preprocessing.cache_folder import check_writable, unwritable
 from fedward.preprocessing.settings import checked_size
 from fedward.progress import map_in_processes
 
-VERSION = 1  # raise it when the same file gives other pixels: old packs are then not used
+VERSION = 2  # raise it when the same file gives other pixels: old packs are then not used
 MADE = 2**32
 CHUNK = 16  # images a process takes at a time
 

@@ -24,6 +24,7 @@ from fedward.training.trainer import choose_device
 from fedward.training.xray_images import XrayImages, open_xrays
 
 MODELS = ("best", "last")
+LEAST, MOST = np.finfo(np.float32).tiny, np.nextafter(np.float32(1), np.float32(0))  # probabilities with a finite logit
 PICTURES = 6  # findings with most positives, the most probable true image of each
 
 
@@ -80,7 +81,7 @@ def write_local_test(
         drawn = np.mean([bootstrap_auc(s, table.labels, table.patients) for s in scores], axis=0)
         findings = tuple(interval(float(value), drawn[:, i]) for i, value in enumerate(values))
         mean = interval(float(np.nanmean(values)) if np.isfinite(values).any() else np.nan, draw_means(drawn))
-        pooled = torch.from_numpy(np.mean(scores, axis=0)).logit()
+        pooled = torch.from_numpy(np.mean(scores, axis=0).clip(LEAST, MOST)).logit()
         models[name] = {
             "round": settings.rounds,
             "evaluation": {**evaluation_of(pooled, images, table.findings).to_dict(), "quality": _plain(mean.value)},
