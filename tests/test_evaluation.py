@@ -67,6 +67,12 @@ def test_pooling_in_two_steps_is_pooling_in_one(parts):
         assert min(costs) - 1e-9 <= whole.cost <= max(costs) + 1e-9
 
 
+def test_limits_of_one_sites_interval_are_not_pooled():
+    one = Evaluation(0.5, 0.7, 10, 5, details={"auc.low": 0.5, "auc.high": 0.9, "auc.Mass": 0.7})
+    assert pool([one, one]).details == {"auc.Mass": 0.7}
+    assert {"auc.low", "auc.high"} <= detail_names()
+
+
 def of_structures(images=10, cost=0.5, **counts):
     details = structure_details(counts)
     return Evaluation(cost, mean_dice(details), images, 1, details=details)

@@ -12,7 +12,8 @@ PIXELS = ("true_positive", "false_positive", "false_negative")
 DICE = "dice."
 PER_STRUCTURE = ("dice", *PIXELS)
 ADDED = tuple(f"{group}." for group in ("positives", "negatives", *PIXELS))  # counts: any other detail is averaged
-OTHERS = ("features.std", "features.rank", "knn.auc", "knn.partition")
+MEAN_AUC_LIMITS = ("auc.low", "auc.high")
+OTHERS = (*MEAN_AUC_LIMITS, "features.std", "features.rank", "knn.auc", "knn.partition")
 
 
 @cache
@@ -40,9 +41,10 @@ class Evaluation:
     images, patients  how many images (slices) and patients stand behind the numbers
     true_positive, false_positive, false_negative  pixel counts; IoU and Dice of several sites are pooled from them
     details  by name, see `detail_names`: auc.F, positives.F and negatives.F of a finding F (no auc where one class is
-             missing); features.std, features.rank and knn.auc of a pretext, knn.partition of a
-             contrastive one; dice.S and pixel counts true_positive.S,
-             false_positive.S, false_negative.S of a structure S (no dice where neither truth nor prediction has it)
+             missing), auc.low and auc.high of the mean over the findings, the limits of its 95 % interval (of one
+             site's patients, so they are not pooled); features.std, features.rank and knn.auc of a pretext,
+             knn.partition of a contrastive one; dice.S and pixel counts true_positive.S, false_positive.S,
+             false_negative.S of a structure S (no dice where neither truth nor prediction has it)
     """
 
     cost: float | None
@@ -124,7 +126,7 @@ def mean_dice(details: Mapping[str, float]) -> float | None:
 def _pool_details(parts: list[Evaluation]) -> dict[str, float]:
     """Counts are added, and a structure's Dice follows from them; any other is the mean weighted by its images."""
     pooled = {}
-    for name in sorted({name for part in parts for name in part.details}):
+    for name in sorted({name for part in parts for name in part.details}.difference(MEAN_AUC_LIMITS)):
         known = [(part.details[name], part.images) for part in parts if name in part.details]
         if name.startswith(ADDED):
             pooled[name] = sum(value for value, _ in known)

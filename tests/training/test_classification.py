@@ -12,6 +12,7 @@ from fedward.networks.checkpoint import load_parameters
 from fedward.networks.initial import initial_parameters
 from fedward.networks.registry import build_network
 from fedward.settings import TrainingSettings
+from fedward.training.auc import auc_intervals
 from fedward.training.classification import (
     ClassificationTrainer,
     LinearTrainer,
@@ -117,6 +118,14 @@ def test_a_single_image_trains_with_the_received_statistics(start):
     assert result.parameters["classifier.weight"].tobytes() != start["classifier.weight"].tobytes()
 
 
+@pytest.mark.parametrize(("samples", "batch"), [(5, 4), (3, 2)])
+def test_a_last_image_trains_with_the_batch_before_it(start, samples, batch):
+    """The last map is one pixel here: batch normalisation would refuse the image alone."""
+    result = fine_tuning(xrays(samples), batch_size=batch).train(start, 1)
+    assert (result.samples, result.steps) == (samples, 1)
+    assert all(np.isfinite(value).all() for value in result.parameters.values())
+
+
 @pytest.mark.parametrize(
     ("samples", "sizes"), [(9, [4, 5]), (10, [4, 4, 2]), (8, [4, 4]), (3, [3]), (1, [1]), (5, [5])]
 )
@@ -139,6 +148,7 @@ def test_linear_mode_moves_the_classifier_alone_and_agrees_with_the_whole_networ
     load_parameters(model, {**start, **result.parameters})
     logits = predict_logits(model, validation, SIZE, torch.device("cpu"))
     whole = evaluation_of(logits, validation, FINDINGS)
+    trainer.rounds_done = 1
     own = trainer.evaluate(result.parameters)
     assert own.cost == pytest.approx(whole.cost, abs=1e-6)
     assert own.details == pytest.approx(whole.details)
@@ -206,6 +216,26 @@ def test_a_finding_with_one_class_has_no_auc_and_is_no_part_of_the_mean():
     assert (evaluation.images, evaluation.patients) == (4, 2)
     terms = [np.log1p(np.exp(x)) - x * y for x, y in zip(logits.numpy().ravel(), labels.ravel(), strict=True)]
     assert evaluation.cost == pytest.approx(np.nanmean(terms), abs=1e-6)
+
+
+@pytest.mark.parametrize("make", [fine_tuning, linear])
+def test_the_last_model_alone_has_an_interval_of_its_mean_auc_by_patient(start, make):
+    images = xrays(12, seed=3)
+    trainer = make(xrays(8), images)
+    trainer.rounds_done = 2
+    plain = trainer.evaluate(start)
+    trainer.rounds_done = None
+    last = trainer.evaluate(start)
+    scores = predict_logits(trainer.model, images, SIZE, trainer.device).sigmoid().numpy()
+    wanted = auc_intervals(scores, images.labels.numpy(), images.patients).mean
+    assert last.details == plain.details | {
+        "auc.low": pytest.approx(wanted.low, abs=1e-6),
+        "auc.high": pytest.approx(wanted.high, abs=1e-6),
+    }
+    assert wanted.low < last.quality < wanted.high
+    one = replace(images, patients=("p",) * 12)  # every draw is the same
+    trainer.validation_images = one
+    assert trainer.evaluate(start).details["auc.low"] == trainer.evaluate(start).details["auc.high"]
 
 
 def test_without_any_known_label_nothing_is_measured():

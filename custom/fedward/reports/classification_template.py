@@ -62,13 +62,15 @@ HOSPITALS = """\
 <th>cost</th><th>AUC</th><th>last weight</th><th>rounds</th><th>sent</th><th>received</th><th>trained</th></tr></thead>
 <tbody>{% for h in hospitals %}<tr><th>{{ h.site }}</th><td>{{ h.train|thousands }}</td>
 <td>{{ h.validation|thousands }}</td><td>{{ h.samples|thousands }}</td><td>{{ h.validation_images|thousands }}</td>
-<td>{{ h.start.cost|show }}</td><td>{{ h.start.quality|show }}</td>
+<td>{{ h.start.cost|show }}</td><td>{{ h.start.quality|show }}{% if h.start.details["auc.low"] is defined %}
+<small>[{{ h.start.details["auc.low"]|show }}, {{ h.start.details["auc.high"]|show }}]</small>{% endif %}</td>
 <td>{{ h.end.cost|show }}</td><td>{{ h.end.quality|show }}</td>
 <td>{{ h.weight|percent }}</td><td>{{ h.counted if run.federated else h.answered }} of {{ h.asked }}</td>
 {% if run.federated %}<td>{{ h.bytes|size }}</td><td>{{ h.received|size }}</td>{% else %}<td>–</td><td>–</td>{% endif %}
 <td>{{ h.train_seconds|duration }}</td></tr>{% endfor %}</tbody>
 <caption>Costs and mean AUC on the hospital's own validation images, in the last round that has them; a hospital without
-validation images, or where no finding has both classes, has no AUC. “rounds”: those whose average holds its model, of
+validation images, or where no finding has both classes, has no AUC. In brackets, of the run's last model: the 95 %
+interval over draws of the hospital's patients. “rounds”: those whose average holds its model, of
 those it was asked in. “sent”: by the hospital to the server.</caption>
 </table></div>
 {% else %}<p>No hospital is known yet.</p>{% endif %}
