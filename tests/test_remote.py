@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 import fedward.flare.session
+from event_reader import curves
+from fedward.cli import cli, run
 from fedward.errors import FedwardError, NoAnswer, NoSuchJob, UsageError
 from fedward.kits.kit import Network
 from fedward.lgg_segmentation import SETTINGS
@@ -15,7 +17,8 @@ from fedward.remote import JOB_FILE, check_target, find_run, run_on_network, stu
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 
 HOSPITALS = ("hospital-01", "hospital-02", "hospital-03")
-RECORD = {"kind": "training", "asked": list(HOSPITALS), "answers": {}, "received": None, "weights": {}, "seconds": 1.0}
+RECORD = {"kind": "training", "asked": list(HOSPITALS), "answers": {}, "received": None, "seconds": 1.0}
+WEIGHTS = {"hospital-01": 1.0}
 
 WAITS = "2026-11-21 18:09:12 to 2026-11-21 18:09:17: waits for hospital-02"
 
@@ -45,6 +48,7 @@ class FakeServer:
 
     def submit(self, job):
         assert (job / "meta.json").is_file()
+        self.configuration = (job / "app" / "config" / "config_fed_server.json").read_text()
         self.submitted.append(job.name)
         return f"job-{len(self.submitted)}"
 
@@ -58,7 +62,7 @@ class FakeServer:
         if self.late_records:
             self.late_records -= 1
             raise LATE
-        return [{**RECORD, "round": 1}]
+        return [{**RECORD, "round": 1, "weights": WEIGHTS}]
 
     def download(self, job_id, folder):
         if self.run is not None:
@@ -74,7 +78,7 @@ def go(monkeypatch, tmp_path):
     monkeypatch.setattr("fedward.remote.POLL_SECONDS", 0.0)
     console = Console(record=True, width=200, force_terminal=False, quiet=False)
 
-    def run(server, settings=SETTINGS):
+    def run(server, settings=SETTINGS, tensorboard=False):
         @contextmanager
         def connect(kit, study):
             yield server
@@ -82,7 +86,7 @@ def go(monkeypatch, tmp_path):
         monkeypatch.setattr(fedward.flare.session, "connect", connect)
         folder = RunFolder(tmp_path / "run")
         folder.root.mkdir(exist_ok=True)
-        run_on_network(settings, kit(), folder, False, console)
+        run_on_network(settings, kit(), folder, tensorboard, console)
         return folder
 
     run.console = console
@@ -99,6 +103,22 @@ def test_a_run_is_followed_and_brought_home(go):
     assert "did not take the job" not in shown
     assert "round 1/25" in shown
     assert "FINISHED:COMPLETED" in shown
+
+
+def test_event_files_come_from_the_rounds_that_are_shown_and_ask_nothing_of_the_server(go):
+    pytest.importorskip("tensorboard")
+    server = FakeServer(["RUNNING", KeyboardInterrupt(), "RUNNING", "FINISHED:COMPLETED"], {"state": "finished"})
+    with pytest.raises(KeyboardInterrupt):
+        go(server, tensorboard=True)
+    assert "--tensorboard" in go.console.export_text()  # in the command that watches again
+    folder = go(server, tensorboard=True)
+    assert curves(folder.root / "tensorboard")["weight/hospital-01"] == [(1, 1.0)]
+    assert "TBAnalyticsReceiver" not in server.configuration
+
+
+def test_event_files_of_a_watched_job_need_a_folder(capsys):
+    assert run(cli, ["watch", "job-1", "--startup-kit", "KIT", "--tensorboard"]) == 2
+    assert "--tensorboard is for --out" in capsys.readouterr().err
 
 
 def test_a_run_that_failed_says_the_runs_own_reason(go):

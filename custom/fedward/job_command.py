@@ -14,6 +14,7 @@ from fedward.errors import UsageError
 from fedward.job_options import TRAINING, WEIGHTING, Job, all_options, with_options
 from fedward.kits.kit import Kit, open_kit
 from fedward.remote import study_sites
+from fedward.reports.event_files import check_extra
 from fedward.run_checks import check_out
 from fedward.running import run_and_report, run_in_poc, run_remotely
 from fedward.settings import RANDOM, RunSettings
@@ -129,6 +130,8 @@ def _settings(job: Job, options: dict[str, Any], export: bool, kit: Kit | None) 
 def _check_options(job: Job, options: dict[str, Any], export: bool, kit: Kit | None) -> None:
     """UsageError for options that do not go together; settles --env."""
     mode = options["mode"]
+    if options["tensorboard"]:
+        check_extra()
     if mode != "federated" and options["env"] in ("poc", "prod"):
         raise UsageError(f"--mode {mode} is a baseline on one machine: leave --env out, or give loop")
     if options["env"] in ("poc", "prod") and not export:

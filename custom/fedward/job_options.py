@@ -111,6 +111,10 @@ def _rounds(job: Job) -> list[Option]:
 def _run(job: Job) -> list[Option]:
     defaults = job.defaults
     weights = "Random, or a name registered with fedward register-weights."
+    board = (
+        "Each round also to event files in OUT/tensorboard, with every --mode and --env (needs the extra "
+        "'tensorboard'). With --export: FLARE's own receiver writes them at the server."
+    )
     return [
         click.option("--study", default=defaults.study, help="Approved study that the run belongs to."),
         click.option("--starting-weights", default=defaults.starting_weights, help=weights),
@@ -119,7 +123,7 @@ def _run(job: Job) -> list[Option]:
         click.option("--round-deadline", type=float, default=defaults.round_deadline, help="Seconds a round may take."),
         click.option("--threads", type=click.IntRange(1), help="Torch threads of a site. [default: cores / sites]"),
         click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N."),
-        click.option("--tensorboard", is_flag=True, help="Metrics to TensorBoard too (needs the extra 'tensorboard')."),
+        click.option("--tensorboard", is_flag=True, help=board),
         click.option("--hospitals", type=click.IntRange(1), help="With --export: number of hospitals. [default: 10]"),
         click.option("--name", help="With --export: name of job and run. [default: made from the job's options]"),
     ]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fedward.errors import FedwardError, NoAnswer, NoSuchJob, UsageError
 from fedward.kits.kit import Kit
+from fedward.reports.event_files import event_files
 from fedward.reports.live import LiveTable
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -57,15 +58,17 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
             console.print(f"Going on with job {job_id}, which was submitted from here", highlight=False)
         else:
             with tempfile.TemporaryDirectory(prefix="fedward-") as temporary:
-                job_id = connection.submit(export_job(settings, Path(temporary), tensorboard))
+                job_id = connection.submit(export_job(settings, Path(temporary)))
             about = {"job": job_id, "server": f"{kit.host}:{kit.port}", "fingerprint": settings.fingerprint()}
             write_json(folder.root / JOB_FILE, about)
             console.print(f"Submitted job {job_id}: {len(settings.sites)} sites, {settings.rounds} rounds")
         try:
             training = settings.training
-            follow(connection, job_id, settings.rounds, console, folder, training.batch_size, training.task)
+            follow(
+                connection, job_id, settings.rounds, console, folder, training.batch_size, training.task, tensorboard
+            )
         except KeyboardInterrupt:
-            again = watch_command(job_id, kit.root, settings.study, folder.root)
+            again = watch_command(job_id, kit.root, settings.study, folder.root, tensorboard)
             console.print(
                 f"\nThe job goes on without this command. To see it again, give the same command, or:\n  {again}",
                 highlight=False,
@@ -74,9 +77,10 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
             raise
 
 
-def watch_command(job_id: str, kit: Path, study: str, out: Path) -> str:
+def watch_command(job_id: str, kit: Path, study: str, out: Path, tensorboard: bool = False) -> str:
     """What to type to see a job again, and to bring its run folder into `out`."""
-    return shlex.join(["fedward", "watch", job_id, "--startup-kit", str(kit), "--study", study, "--out", str(out)])
+    words = ["fedward", "watch", job_id, "--startup-kit", str(kit), "--study", study, "--out", str(out)]
+    return shlex.join([*words, *(["--tensorboard"] if tensorboard else [])])
 
 
 def _job_of(connection: "Connection", settings: RunSettings, folder: RunFolder, kit: Kit) -> str | None:
@@ -121,14 +125,16 @@ def follow(
     folder: RunFolder | None,
     batch_size: int | None = None,
     task: str | None = None,
+    tensorboard: bool = False,
 ) -> None:
-    """Show the job's rounds until it has ended, and bring its run folder into `folder`.
+    """Show the job's rounds until it has ended, and bring its run folder into `folder`, if wanted with event files.
 
     FedwardError with the run's own reason where it did not finish; NoAnswer where the server was silent for long.
     """
     from fedward.flare.session import left_out, status, waiting_for
 
     said: set[str] = set()
+    shown: set[tuple[str, int]] = set()
 
     def say(text: str) -> None:
         """Once: the server is asked every second."""
@@ -136,8 +142,18 @@ def follow(
             said.add(text)
             console.print(text, highlight=False, soft_wrap=True)
 
+    def show_new(records: list[Record]) -> None:
+        for record in records:
+            if (key := (record["kind"], record["round"])) not in shown:
+                shown.add(key)
+                table.add(record)
+                write(record)
+
     answered = time.monotonic()
-    with LiveTable(rounds, console, batch_size, task) as table:
+    with (
+        LiveTable(rounds, console, batch_size, task) as table,
+        event_files(folder if tensorboard else None) as write,
+    ):
         while True:
             try:
                 meta = connection.meta(job_id)
@@ -156,23 +172,16 @@ def follow(
             if state != "SUBMITTED":
                 for site, reason in left_out(meta).items():
                     say(f"  {site} did not take the job: {reason}")
-            _show_new(table, records)
+            show_new(records)
             if state.startswith("FINISHED"):
                 break
             time.sleep(POLL_SECONDS)
         if folder is not None:
             fetch(connection, job_id, meta, folder)
-            _show_new(table, read_records(folder.rounds))  # the last ones came after the last question
+            show_new(read_records(folder.rounds))  # the last ones came after the last question
     if folder is not None and (run := read_json(folder.run))["state"] != "finished":
         reason = (run.get("error") or {}).get("message", "no reason given")
         raise FedwardError(f"job {job_id} {run['state']}: {reason}")
-
-
-def _show_new(table: LiveTable, records: list[Record]) -> None:
-    shown = {(record["kind"], record["round"]) for record in table.records}
-    for record in records:
-        if (record["kind"], record["round"]) not in shown:
-            table.add(record)
 
 
 def fetch(connection: "Connection", job_id: str, meta: dict[str, Any], folder: RunFolder) -> None:

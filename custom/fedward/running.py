@@ -13,6 +13,7 @@ from fedward.errors import UsageError
 from fedward.kits.kit import Kit
 from fedward.machine import machine, versions
 from fedward.remote import run_on_network
+from fedward.reports.event_files import event_files
 from fedward.reports.live import LiveTable
 from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -45,12 +46,21 @@ def run_and_report(
         console.print(
             f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False
         )
+        training, apart = settings.training, settings.sites if mode == "local" else ()
         try:
-            with LiveTable(settings.rounds, console, settings.training.batch_size, settings.training.task) as table:
+            with (
+                LiveTable(settings.rounds, console, training.batch_size, training.task) as table,
+                event_files(folder if tensorboard else None, apart) as write,
+            ):
+
+                def tell(record: Record) -> None:
+                    table.add(record)
+                    write(record)
+
                 if environment == "sim":
-                    _simulate(settings, sites_folder, folder, threads, device, tensorboard, table.add)
+                    _simulate(settings, sites_folder, folder, threads, device, tell)
                 else:
-                    _run_in_process(settings, mode, sites_folder, folder, threads, device, table.add)
+                    _run_in_process(settings, mode, sites_folder, folder, threads, device, tell)
         finally:
             if folder.run.is_file():
                 write_json(folder.partition, partition)
@@ -128,22 +138,18 @@ def _simulate(
     folder: RunFolder,
     threads: int,
     device: str,
-    tensorboard: bool,
     on_record: Callable[[Record], None],
 ) -> None:
     from fedward.flare.recipe import export_job
     from fedward.flare.simulator_workspace import write_simulator_workspace
-    from fedward.simulator import END_LIMIT, WRITING_END_LIMIT, simulate
+    from fedward.simulator import simulate
 
     place = folder.root / "simulator"
     shutil.rmtree(place, ignore_errors=True)
-    job = export_job(settings, place / "job", tensorboard)
+    job = export_job(settings, place / "job")
     write_simulator_workspace(place / "workspace", sites_folder, folder.root.parent, threads, device)
-    limit, log = WRITING_END_LIMIT if tensorboard else END_LIMIT, place / "log.txt"
-    simulate(job, place / "workspace", settings.sites, folder, settings.round_deadline, log, on_record, limit)
-    events = place / "workspace" / "server" / "simulate_job" / "tb_events"
-    if events.is_dir():
-        shutil.copytree(events, folder.root / "tensorboard", dirs_exist_ok=True)
+    log = place / "log.txt"
+    simulate(job, place / "workspace", settings.sites, folder, settings.round_deadline, log, on_record)
     shutil.rmtree(place / "workspace")  # copies of what the run folder holds; a failed run keeps it for its logs
 
 

@@ -23,7 +23,6 @@ from fedward.rounds.run_folder import RunFolder, read_json, write_json
 POLL_SECONDS = 0.2
 START_LIMIT = 180.0  # seconds until the server of the simulation must have begun the run
 END_LIMIT = 3.0  # seconds the simulator may take to end after the run is over; FLARE's own shutdown sleeps for 6
-WRITING_END_LIMIT = 20.0  # the same where that shutdown also writes what TensorBoard has not got yet
 ROUND_GRACE = 600.0  # seconds beyond a round's deadline, to score and sum what came, until the server counts as hung
 LOG_TAIL = 15
 
@@ -36,7 +35,6 @@ def simulate(
     round_deadline: float,
     log_file: Path,
     on_record: Callable[[Record], None],
-    end_limit: float = END_LIMIT,
 ) -> None:
     """Run `job` with `sites` and hand each new round record to `on_record`.
 
@@ -60,7 +58,7 @@ def simulate(
                 start_new_session=True,
             )
         family.add(psutil.Process(process.pid))
-        _follow(process, family, folder, round_deadline, log_file, on_record, end_limit)
+        _follow(process, family, folder, round_deadline, log_file, on_record, END_LIMIT)
     except KeyboardInterrupt:
         _stop(family)
         _mark(folder, "interrupted", "interrupted by the user")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_run import OPTIONS, SITES
 
+from event_reader import curves
 from fedward.cli import run
 from fedward.job_command import training_command
 from fedward.lgg_job import JOB as LGG
@@ -83,6 +84,30 @@ def test_baselines_end_with_their_report(sites_folder, tmp_path, job, mode):
     assert (info["state"], info["mode"], info["environment"]) == ("finished", mode, "loop")
     assert set(read_json(folder.test)["models"]) == {"best", "last"}
     assert job("--sites", sites_folder, "--out", tmp_path / mode, "--mode", mode, *options)[0] == 2
+
+
+@pytest.mark.parametrize("mode", ["federated", "central", "local"])
+def test_event_files_of_a_run_without_the_simulator(sites_folder, tmp_path, job, mode):
+    pytest.importorskip("tensorboard")
+    folder = RunFolder(tmp_path / mode)
+    code, shown = job("--sites", sites_folder, "--out", folder.root, "--mode", mode, "--tensorboard", *OPTIONS)
+    assert code == 0, shown
+    runs = {site: RunFolder(folder.root / site) for site in SITES} if mode == "local" else {"central": folder}
+    for site, run_folder in runs.items():
+        found = curves(run_folder.root / "tensorboard")
+        costs = [record["received"]["cost"] for record in read_records(run_folder.rounds)]
+        assert found["global/cost"] == list(enumerate(pytest.approx(cost) for cost in costs))
+        assert [tag for tag in found if tag.startswith("loss/")] == [
+            f"loss/{name}" for name in (SITES if mode == "federated" else [site])
+        ]
+
+
+def test_event_files_need_the_extra_before_anything_starts(sites_folder, tmp_path, job, monkeypatch):
+    monkeypatch.setattr("fedward.reports.event_files.find_spec", lambda name: None)
+    code, shown = job("--sites", sites_folder, "--out", tmp_path / "run", "--tensorboard", *OPTIONS)
+    assert code == 2
+    assert "pip install 'fedward[tensorboard]'" in " ".join(shown.split())
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

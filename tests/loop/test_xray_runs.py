@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from xray_run import classification, pretraining
 
+from event_reader import curves
 from fedward.datasets.selection import SelectionSettings
 from fedward.datasets.xray_phantom_sets import write_chestxray14
 from fedward.errors import FedwardError
@@ -17,6 +18,8 @@ from fedward.preprocessing.settings import PreprocessingSettings
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
 from fedward.running import run_and_report
+from fedward.training import classification_test_set
+from fedward.training.classification import predict_logits
 from fedward.training.classification_task import ONE_PATIENT
 from fedward.training.site import Site
 
@@ -44,9 +47,9 @@ def phantoms(folder, patients):
     write_chestxray14(folder, patients, size=48, institutions=3, seed=1, workers=1, quiet=True)
 
 
-def run(settings, sites, root, mode="federated"):
+def run(settings, sites, root, mode="federated", tensorboard=False):
     folder = RunFolder(root / settings.name)
-    run_and_report(settings, mode, "loop", sites, folder, 1, "cpu", False, Console(quiet=True))
+    run_and_report(settings, mode, "loop", sites, folder, 1, "cpu", tensorboard, Console(quiet=True))
     return folder
 
 
@@ -140,6 +143,15 @@ def test_alone_and_together(xray_sites, tmp_path):
     assert together["steps"] == sum(answer["steps"] for answer in alone)
 
 
+def test_hospitals_that_are_all_sure_of_an_image_have_a_test_all_the_same(xray_sites, tmp_path, monkeypatch):
+    """Each model's probability is exactly 1 in float32, whose logit is infinite."""
+    monkeypatch.setattr(classification_test_set, "predict_logits", lambda *given: predict_logits(*given) + 40)
+    settings = classification(xray_sites, {"mode": "linear", "batch_size": 1}, rounds=1)
+    last = read_json(run(settings, xray_sites, tmp_path, "local").test)["models"]["last"]
+    assert last["mean_auc"]["value"] == 0.5  # all images alike
+    assert 1 < last["evaluation"]["cost"] < 20
+
+
 def test_a_fraction_of_the_labels_leaves_every_hospital_a_patient_and_says_so(xray_sites, tmp_path):
     few = SelectionSettings(label_fraction=0.01)
     folder = run(classification(xray_sites, {"mode": "linear"}, rounds=1, selection=few), xray_sites, tmp_path)
@@ -176,6 +188,20 @@ def test_only_the_online_network_is_averaged_and_the_encoder_is_handed_on(xray_s
     assert read_json(folder.test)["encoder"]["file"] == "models/encoder.safetensors"
     assert (folder.root / "views.png").is_file()
     assert load_model(folder.model("encoder"))[0].classifier is None
+
+
+def test_the_event_file_of_a_pretraining_has_loss_feature_statistics_and_the_probe(xray_sites, tmp_path):
+    pytest.importorskip("tensorboard")
+    settings = pretraining(xray_sites, pretext={"probe_every": 2})
+    folder = run(settings, xray_sites, tmp_path, tensorboard=True)
+    found = curves(folder.root / "tensorboard")
+    records = read_records(folder.rounds)
+    losses = [(record["round"], record["answers"]["hospital-01"]["loss"]) for record in records[:2]]
+    assert found["loss/hospital-01"] == [(number, pytest.approx(loss)) for number, loss in losses]
+    for tag, steps in {"features/std": [0, 1, 2], "features/rank": [0, 1, 2], "knn/auc": [0, 2]}.items():
+        assert [step for step, _ in found[tag]] == steps
+        known = [(record["received"]["details"] or {}).get(tag.replace("/", ".")) for record in records]
+        assert [value for _, value in found[tag]] == pytest.approx([value for value in known if value is not None])
 
 
 @pytest.mark.parametrize("method", PRETEXT_LOSSES)

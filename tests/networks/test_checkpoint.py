@@ -1,6 +1,7 @@
 """Model files say what they are, and nothing else is loaded."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -147,14 +148,28 @@ def test_a_network_that_is_not_registered_is_never_built(path):
 def test_keys_that_do_not_fit_are_named(model):
     parameters = get_parameters(model)
     without = {key: value for key, value in parameters.items() if not key.startswith("head")}
-    with pytest.raises(FedwardError, match=r"UNet: missing head\.bias, head\.weight"):
+    with pytest.raises(FedwardError, match=r"UNet: 2 missing \(head\.bias, head\.weight\)$"):
         load_parameters(model, without)
-    with pytest.raises(FedwardError, match=r"unexpected own\.layer"):
+    with pytest.raises(FedwardError, match=r"UNet: 1 unexpected \(own\.layer\)$"):
         load_parameters(model, parameters | {"own.layer": np.zeros(1)})
-    with pytest.raises(FedwardError, match=r"misshapen head\.weight"):
+    with pytest.raises(FedwardError, match=r"UNet: 1 misshapen \(head\.weight\)$"):
         load_parameters(model, parameters | {"head.weight": np.zeros((2, 1), np.float32)})
-    with pytest.raises(FedwardError, match=r"missing .* and \d+ more"):
+    with pytest.raises(FedwardError, match=rf"{len(parameters)} missing \(.*, .*, .* and {len(parameters) - 3} more\)"):
         load_parameters(model, {})
+
+
+def test_no_kind_of_wrong_key_hides_another(model):
+    """A file of other names has each of its keys unexpected, and the network's missing: both tell what it is."""
+    renamed = {key.replace("head", "module.head"): value for key, value in get_parameters(model).items()}
+    first = next(iter(renamed))
+    renamed[first] = np.zeros(3)
+    with pytest.raises(
+        FedwardError,
+        match=r"UNet: 2 missing \(head\.bias, head\.weight\), "
+        r"2 unexpected \(module\.head\.bias, module\.head\.weight\), "
+        rf"1 misshapen \({re.escape(first)}\)$",
+    ):
+        load_parameters(model, renamed)
 
 
 def test_a_failed_load_changes_nothing(model):

@@ -203,7 +203,24 @@ def test_a_part_of_an_encoder_is_warned_of(registered, caplog):
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert f"{missing + 2} random (features.denseblock4" in record.message
-    assert f"and {missing - 1} more" in record.message
+    assert record.message.endswith(f"and {missing - 1} more); run.json and the report list all")
+
+
+def test_the_log_has_every_key_that_the_sentence_leaves_out(registered, caplog):
+    """On a line of its own, which the command does not show."""
+    caplog.set_level(logging.INFO)
+    part = {key: value for key, value in registered.parameters.items() if "denseblock4" not in key}
+    part |= {f"features.more{number}": np.zeros(1, np.float32) for number in range(5)}
+    save_model(registered.file, part, "densenet121", {**SMALL, "out_channels": 0})
+    entry = RegisteredWeights(registered.file, sha256_of(registered.file))
+    found = start_from("part", entry, "densenet121", {**SMALL, "out_channels": 2}, 5)
+    short, whole = caplog.records
+    first = "features.more0, features.more1, features.more2"
+    assert short.message.endswith(f"5 not used ({first} and 2 more); run.json and the report list all")
+    assert (whole.levelname, "\n" in whole.message) == ("INFO", False)
+    assert len(found.fresh) > 10
+    random, unused = whole.message.removeprefix("starting weights part, every key: random: ").split("; not used: ")
+    assert (random.split(", "), unused.split(", ")) == (list(found.fresh), list(found.unused))
 
 
 def test_faults_name_the_weights_and_their_file(registered):
@@ -246,7 +263,7 @@ def test_models_without_an_encoder():
         encoder_of({"head.weight": np.zeros(1)}, "unet", {})
     with pytest.raises(UsageError, match="network 'resnet' is unknown"):
         encoder_of({}, "resnet", {})
-    with pytest.raises(FedwardError, match="missing features"):
+    with pytest.raises(FedwardError, match=r"724 missing \(features\..*, 1 misshapen \(features\.conv0\.weight\)"):
         encoder_of({"encoder.features.conv0.weight": np.zeros(1)}, "byol", SMALL)
     diverged = parameters_of("byol")
     diverged["encoder.features.norm5.bias"][3] = np.nan

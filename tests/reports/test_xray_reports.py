@@ -58,6 +58,17 @@ def test_all_sections_are_there_linked_and_safe(page):
     assert "last map has 8 × 8 places" in page.text["saliency"]
 
 
+def test_every_key_that_the_starting_weights_lack_or_have_too_many_is_listed(tmp_path):
+    root = write_classification_run(tmp_path / "run", start="moco_v2")
+    info = json.loads((root / "run.json").read_text())
+    fresh, unused = ([f"{part}.{number}" for number in range(9)] for part in ("classifier", "projector"))
+    info["starting_weights"] |= {"fresh": fresh, "unused": unused}
+    (root / "run.json").write_text(json.dumps(info))
+    text = page_of(root).text["settings"]
+    assert ", ".join(fresh) in text
+    assert ", ".join(unused) in text
+
+
 def test_a_finding_with_one_class_has_no_auc(page, classified):
     models = json.loads((classified / "test.json").read_text())["models"]
     rows = {row[0]: row[1:] for row in page.rows["results"]}

@@ -19,24 +19,30 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     help="Download the run folder to here when the job has ended, and write its report.",
 )
-def command(job: str, startup_kit: Path, study: str, out: Path | None) -> None:
+@click.option("--tensorboard", is_flag=True, help="With --out: each round also to event files in OUT/tensorboard.")
+def command(job: str, startup_kit: Path, study: str, out: Path | None, tensorboard: bool) -> None:
     """Show the rounds of JOB (the id that submission printed), its sites and their weights, until it ends.
 
     Ctrl-C stops watching; the job goes on.
     """
     from rich.console import Console
 
-    from fedward.errors import FedwardError
+    from fedward.errors import FedwardError, UsageError
     from fedward.flare.session import connect, status
     from fedward.kits.kit import open_kit
     from fedward.remote import check_target, follow, watch_command
+    from fedward.reports.event_files import check_extra
     from fedward.reports.page import write_report
     from fedward.rounds.run_folder import RunFolder
 
+    if tensorboard:
+        if out is None:
+            raise UsageError("--tensorboard is for --out: give the folder that the event files are to lie in")
+        check_extra()
     if out is not None:
         check_target(RunFolder(out), job)
     with connect(open_kit(startup_kit), study) as connection:
-        follow(connection, job, None, Console(), RunFolder(out) if out else None)
+        follow(connection, job, None, Console(), RunFolder(out) if out else None, tensorboard=tensorboard)
         if out is not None:
             click.echo(f"Report: {write_report(out)}")
             return

@@ -5,7 +5,7 @@ Saving and reading parameters needs no torch, so that a server process never imp
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Parameters = dict[str, np.ndarray]
 METADATA_KEY = "fedward"
+SHOWN = 3  # keys that a sentence names
 
 
 def fingerprint(network: str, arguments: Mapping[str, int], parameters: Mapping[str, np.ndarray]) -> str:
@@ -86,19 +87,23 @@ def read_registered(path: Path, sha256: str) -> tuple[Parameters, dict[str, Any]
 
 
 def load_parameters(model: "nn.Module", parameters: Mapping[str, np.ndarray]) -> None:
-    """Copy `parameters` into `model`; a missing, unexpected or misshapen key is an error that names it."""
+    """Copy `parameters` into `model`; missing, unexpected and misshapen keys are one error that counts them all."""
     import torch
 
     state = model.state_dict()
     missing, unexpected = sorted(set(state) - set(parameters)), sorted(set(parameters) - set(state))
     misshapen = [k for k in state if k in parameters and tuple(state[k].shape) != tuple(parameters[k].shape)]
-    for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)):
-        if keys:
-            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-            raise FedwardError(f"the parameters do not fit the network {type(model).__name__}: {what} {shown}")
+    kinds = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+    if wrong := [f"{len(keys)} {what} ({listed(keys)})" for what, keys in kinds.items() if keys]:
+        raise FedwardError(f"the parameters do not fit the network {type(model).__name__}: {', '.join(wrong)}")
     with torch.no_grad():
         for key, tensor in state.items():
             tensor.copy_(torch.from_numpy(np.asarray(parameters[key])))
+
+
+def listed(keys: Sequence[str]) -> str:
+    """The first of `keys`, and how many more there are."""
+    return ", ".join(keys[:SHOWN]) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
 
 
 def get_parameters(model: "nn.Module") -> Parameters:

@@ -46,4 +46,6 @@ def start_from(
     family = family_of(network)
     incomplete = family is not None and any(key.startswith(family.prefixes[network]) for key in start.fresh)
     log.log(logging.WARNING if incomplete else logging.INFO, start.sentence())
+    if start.cut_short():
+        log.info(start.every_key())
     return start

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from fedward.errors import FedwardError, UsageError
+from fedward.networks.checkpoint import SHOWN, Parameters, listed
 from fedward.networks.families import family_of
 from fedward.networks.registry import all_arguments
 
 PROVENANCE = ("network", "network_args", "method", "run", "round", "data_set", "origin", "source_sha256")
-
-Parameters = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,27 @@ class Start:
         return {**self.source, "loaded": self.loaded, "fresh": list(self.fresh), "unused": list(self.unused)}
 
     def sentence(self) -> str:
-        """One line for the log and the console."""
+        """One line for the log and the console: of many keys the first ones, and where the others stand."""
         if not self.source:
             return f"random starting weights, {len(self.fresh)} tensors"
         parts = [f"{self.loaded} tensors taken"]
-        parts += [f"{len(self.fresh)} random ({_listed(self.fresh)})"] if self.fresh else []
-        parts += [f"{len(self.unused)} not used ({_listed(self.unused)})"] if self.unused else []
-        return f"starting weights {self.source.get('name', '')}: ".replace(" :", ":") + ", ".join(parts)
+        parts += [f"{len(self.fresh)} random ({listed(self.fresh)})"] if self.fresh else []
+        parts += [f"{len(self.unused)} not used ({listed(self.unused)})"] if self.unused else []
+        rest = "; run.json and the report list all" if self.cut_short() else ""
+        return f"{self._title()}: {', '.join(parts)}{rest}"
+
+    def cut_short(self) -> bool:
+        """Whether the sentence leaves keys out."""
+        return bool(self.source) and max(len(self.fresh), len(self.unused)) > SHOWN
+
+    def every_key(self) -> str:
+        """One long line for the log, which may be read where run.json is not at hand."""
+        kinds = {"random": self.fresh, "not used": self.unused}
+        told = [f"{what}: {', '.join(keys)}" for what, keys in kinds.items() if keys]
+        return f"{self._title()}, every key: {'; '.join(told)}"
+
+    def _title(self) -> str:
+        return f"starting weights {self.source.get('name', '')}".strip()
 
 
 def starting_parameters(
@@ -64,8 +77,8 @@ def starting_parameters(
     matched = {own: key for own, key in candidates.items() if own in random}
     if not matched:
         raise FedwardError(
-            f"none of the {len(registered)} registered tensors ({_listed(list(registered))}) belongs to {network} "
-            f"({_listed(list(random))})"
+            f"none of the {len(registered)} registered tensors ({listed(list(registered))}) belongs to {network} "
+            f"({listed(list(random))})"
         )
     check_finite(registered)
     parameters = {key: _checked(key, value, registered.get(matched.get(key, ""))) for key, value in random.items()}
@@ -121,7 +134,3 @@ def _checked(key: str, own: np.ndarray, registered: np.ndarray | None) -> np.nda
             "network: they are of another architecture"
         )
     return registered.astype(own.dtype)
-
-
-def _listed(keys: tuple[str, ...] | list[str], most: int = 3) -> str:
-    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
