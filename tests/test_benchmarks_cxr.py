@@ -168,6 +168,8 @@ def test_tables_leave_empty_what_was_not_run_and_name_its_command(places: Path) 
     missing = text.split("## Not run")[1]
     assert "run.py table1 --preset small --only linear-iid-moco_v2 --seeds 1,2,3 --work WORK" in missing
     assert "--only linear-iid-random --seeds 3 " in missing
+    for preset in ("gpu", "paper"):
+        assert f"run.py table1 --preset {preset} --work WORK  # no row yet" in missing
     assert "Not answered" in (places / "small" / "answers.md").read_text()
 
 

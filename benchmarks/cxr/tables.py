@@ -183,7 +183,7 @@ def pretrainings(preset: rows.Preset, found: list[dict[str, Any]]) -> str:
 
 
 def _not_run(name: str, preset: rows.Preset) -> str:
-    """The commands of a table's empty rows, all seeds of one in one."""
+    """The commands of a table's empty rows, all seeds of one in one, and of the presets that have no row yet."""
     if name not in rows.TABLES:
         return ""
     wanted = rows.all_rows((name,), preset, SEEDS_ASKED)
@@ -191,11 +191,15 @@ def _not_run(name: str, preset: rows.Preset) -> str:
     seeds: dict[str, list[int]] = {}
     for row in missing:
         seeds.setdefault(row.name.removesuffix(f"-seed-{row.seed}"), []).append(row.seed)
-    if not seeds:
-        return ""
-    lines = "\n".join(
+    lines = [
         f"python benchmarks/cxr/run.py {name} --preset {preset.name} --only {row} "
         f"--seeds {','.join(str(seed) for seed in found)} --work WORK{' --imagenet FILE' * row.endswith(rows.IMAGENET)}"
         for row, found in seeds.items()
-    )
-    return f"\n## Not run\n\n```\n{lines}\n```\n"
+    ]
+    lines += [
+        f"python benchmarks/cxr/run.py {name} --preset {other.name} --work WORK  # no row yet"
+        for other in rows.PRESETS.values()
+        if not any(results.read_result(row.name, other) for row in rows.all_rows((name,), other, SEEDS_ASKED))
+    ]
+    listed = "\n".join(lines)
+    return f"\n## Not run\n\n```\n{listed}\n```\n" if lines else ""
