@@ -40,7 +40,7 @@ def run_and_report(
     check_apart(folder.root, sites_folder)
     with alone_in(folder.root):
         if _is_trained(folder, sites_folder):
-            return _complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
+            return complete(settings, mode, sites_folder, folder, device)  # it was interrupted after the last round
         partition = check_ready(settings, mode, environment, sites_folder, folder, threads, device)
         fill_cache(settings, sites_folder, console)
         console.print(
@@ -64,7 +64,7 @@ def run_and_report(
         finally:
             if folder.run.is_file():
                 write_json(folder.partition, partition)
-        return _complete(settings, mode, sites_folder, folder, device)
+        return complete(settings, mode, sites_folder, folder, device)
 
 
 def run_in_poc(
@@ -84,7 +84,7 @@ def run_in_poc(
     with alone_in(folder.root):
         Processes(place).stop()  # of a command that was killed
         if _is_trained(folder, sites_folder):
-            return _complete(settings, "federated", sites_folder, folder, "auto")
+            return complete(settings, "federated", sites_folder, folder, "auto")
         leads_of = leads(place, PROJECT)
         if settings.study not in leads_of:
             raise UsageError(f"study {settings.study!r} is unknown here: --study is one of {', '.join(leads_of)}")
@@ -100,7 +100,7 @@ def run_in_poc(
             processes.stop()
         shutil.rmtree(place)
         write_json(folder.partition, read_partition(sites_folder))
-        return _complete(settings, "federated", sites_folder, folder, "auto")
+        return complete(settings, "federated", sites_folder, folder, "auto")
 
 
 def run_remotely(
@@ -115,7 +115,7 @@ def run_remotely(
             run_on_network(settings, kit, folder, tensorboard, console)
         if sites_folder is not None:
             write_json(folder.partition, read_partition(sites_folder))
-        return _complete(settings, "federated", sites_folder, folder, "auto")
+        return complete(settings, "federated", sites_folder, folder, "auto")
 
 
 def fill_cache(settings: RunSettings, sites_folder: Path, console: Console) -> None:
@@ -200,7 +200,7 @@ def _is_trained(folder: RunFolder, sites_folder: Path | None) -> bool:
     return True
 
 
-def _complete(settings: RunSettings, mode: Mode, sites_folder: Path | None, folder: RunFolder, device: str) -> Path:
+def complete(settings: RunSettings, mode: Mode, sites_folder: Path | None, folder: RunFolder, device: str) -> Path:
     """After training: the test patients, where they are here, and the report. Returns the report's path."""
     from fedward.reports.page import write_report
     from fedward.training.task import get_task

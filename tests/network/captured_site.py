@@ -15,7 +15,7 @@ from real_network import PROJECT, Network
 
 from fedward.kits.leaving_list import Rules
 from fedward.kits.leaving_plan import scope_of
-from fedward.kits.one_machine import fill_in, provision
+from fedward.kits.one_machine import Processes, fill_in, provision
 from fedward.local_network import start_network
 from fedward.rounds.run_folder import read_json
 
@@ -84,19 +84,23 @@ def recording_network(
     network = Network(root / "net", sites)
     kits = provision(network.root, PROJECT, network.port)
     fill_in(kits, sites, hospitals, network.root, 1)
-    hook = shlex.quote(str(Path(__file__).parent / "capture"))
     for name in recorded:
-        folder = recording(root, name)
-        folder.mkdir(parents=True)
-        with (kits / name / "local" / "environment.sh").open("a") as environment:
-            environment.write(f"export PYTHONPATH={hook}${{PYTHONPATH:+:$PYTHONPATH}}\n")
-            environment.write(f"export FEDWARD_CAPTURE={shlex.quote(str(folder))}\n")
+        record(kits / name, recording(root, name))
     change(network)
     start_network(network.root, sites, hospitals, PROJECT, network.port)
     try:
         yield network
     finally:
-        network.stop()
+        Processes(network.root).stop()  # its parent is this process, which alone sees at once that each has ended
+
+
+def record(kit: Path, folder: Path) -> None:
+    """Let what is started from this kit write into `folder` all that it sends."""
+    hook = shlex.quote(str(Path(__file__).parent / "capture"))
+    folder.mkdir(parents=True)
+    with (kit / "local" / "environment.sh").open("a") as environment:
+        environment.write(f"export PYTHONPATH={hook}${{PYTHONPATH:+:$PYTHONPATH}}\n")
+        environment.write(f"export FEDWARD_CAPTURE={shlex.quote(str(folder))}\n")
 
 
 def recording(root: Path, name: str) -> Path:

@@ -32,8 +32,9 @@ def command(job: str, startup_kit: Path, study: str, out: Path | None, tensorboa
     from fedward.kits.kit import open_kit
     from fedward.remote import check_target, follow, watch_command
     from fedward.reports.event_files import check_extra
-    from fedward.reports.page import write_report
-    from fedward.rounds.run_folder import RunFolder
+    from fedward.rounds.run_folder import RunFolder, read_json
+    from fedward.running import complete
+    from fedward.settings import run_settings_from_dict
 
     if tensorboard:
         if out is None:
@@ -44,7 +45,8 @@ def command(job: str, startup_kit: Path, study: str, out: Path | None, tensorboa
     with connect(open_kit(startup_kit), study) as connection:
         follow(connection, job, None, Console(), RunFolder(out) if out else None, tensorboard=tensorboard)
         if out is not None:
-            click.echo(f"Report: {write_report(out)}")
+            settings = run_settings_from_dict(read_json(RunFolder(out).settings))
+            click.echo(f"Report: {complete(settings, 'federated', None, RunFolder(out), 'auto')}")
             return
         if (state := status(connection.meta(job))) != "FINISHED:COMPLETED":
             raise FedwardError(f"job {job} ended as {state}: --out RUN brings what it left, with the reason")

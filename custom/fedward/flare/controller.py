@@ -35,6 +35,7 @@ from fedward.flare.tasks import (
     VALIDATE,
     controller_name,
 )
+from fedward.flare.unreadable import outlive_unreadable_messages
 from fedward.machine import machine, versions
 from fedward.networks.starting import Start
 from fedward.rounds.aggregation import Parameters
@@ -89,6 +90,7 @@ class RoundController(ModelController):
             tell_progress(self, read_records(self._federation.folder.rounds), fl_ctx)
 
     def run(self) -> None:
+        outlive_unreadable_messages()
         self.engine.register_app_command(SITE_RETURNED, self._site_returned)
         with ExitStack() as held:
             try:
