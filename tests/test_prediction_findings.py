@@ -1,6 +1,7 @@
 """`fedward predict` with a classification model, from a folder of X-rays to probabilities and pictures."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +18,30 @@ from fedward.networks.registry import build_network
 from fedward.prediction_findings import picture_names
 from fedward.pretext.augmentation import centre_crop
 from fedward.reports.overlays import read_overlays
+from fedward.rounds.run_folder import RunFolder, write_json
 
 ARGUMENTS = {"in_channels": 3, "out_channels": 14, "growth_rate": 4}
 SIZE, CROP = 40, 32
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
+def save(path: Path, size: int, crop: int) -> Path:
     """Random weights, whose classifier tells the images apart."""
-    path = tmp_path_factory.mktemp("model") / "best.safetensors"
     parameters = get_parameters(build_network("densenet121", ARGUMENTS, seed=1))
     parameters["classifier.bias"] = np.linspace(-1, 1, 14, dtype=np.float32)
     about = {
         "round": 3,
         "run": "r",
         "data_set": "chestxray14",
-        "crop_size": CROP,
-        "preprocessing": {"image_size": SIZE},
+        "crop_size": crop,
+        "preprocessing": {"image_size": size},
     }
     save_model(path, parameters, "densenet121", ARGUMENTS, **about)
     return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return save(tmp_path_factory.mktemp("model") / "best.safetensors", SIZE, CROP)
 
 
 @pytest.fixture
@@ -82,9 +87,16 @@ def test_every_image_has_a_row_with_what_the_network_says(tmp_path, model, xrays
         assert all(len(value) == 8 for value in values)  # six digits
 
 
-def test_pictures_of_the_most_probable_finding(tmp_path, model, xrays, capsys):
-    assert predict(model, xrays, tmp_path / "out", "--overlays", "3") == 0
-    assert "the pictures cannot say where" in capsys.readouterr().out  # of 32 pixels one place is left
+def test_no_pictures_of_a_map_of_one_place(tmp_path, model, xrays, capsys):
+    assert predict(model, xrays, tmp_path / "out") == 0
+    assert "No pictures: the model's crop is below 64 pixels" in capsys.readouterr().out
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["predictions.csv"]
+
+
+def test_pictures_of_the_most_probable_finding(tmp_path, xrays, capsys):
+    larger = save(tmp_path / "larger.safetensors", 72, 64)
+    assert predict(larger, xrays, tmp_path / "out", "--overlays", "3") == 0
+    assert "No pictures" not in capsys.readouterr().out
     _, rows = table(tmp_path / "out")
     likeliest = [FINDINGS[int(np.argmax(np.array(row[1:], float)))] for row in rows]
     stems = ["a", "b/a.jpeg", "b/a.png"]  # two of one name keep their endings
@@ -95,6 +107,16 @@ def test_pictures_of_the_most_probable_finding(tmp_path, model, xrays, capsys):
     assert label.startswith(f"{likeliest[0]}, probability 0.")
     with Image.open(overlays / expected[0]) as picture:
         assert picture.size == (2 * 384, 384)
+
+
+@pytest.mark.parametrize("state", ["interrupted", "finished"])
+def test_the_model_of_a_run_that_is_not_finished(tmp_path, model, xrays, capsys, state):
+    folder = RunFolder(tmp_path / "run")
+    folder.models.mkdir(parents=True)
+    shutil.copy(model, folder.model("best"))
+    write_json(folder.run, {"state": state, "rounds_done": 2, "rounds": 5})
+    assert predict(folder.root, xrays, tmp_path / "out") == 0
+    assert ("is not finished (interrupted, 2 of 5 rounds)" in capsys.readouterr().err) == (state == "interrupted")
 
 
 def test_no_pictures_where_none_are_wanted(tmp_path, model, xrays):

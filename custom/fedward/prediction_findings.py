@@ -54,6 +54,7 @@ def predict_findings(
 ) -> Findings:
     """Write OUT/predictions.csv and, of the first `overlays` images, OUT/overlays/NAME-FINDING.png.
 
+    There are no pictures where the last map is a single place: they would show a finding everywhere or nowhere.
     `model` and `metadata` are what `fedward.prediction.open_model` gives. Every PNG and JPEG file in `source` or below
     has a row in order of path: its path in `source`, and the probability of each finding with six digits. Files that
     cannot be read are left out and named in the result.
@@ -82,7 +83,7 @@ def predict_findings(
         for (path, image), row in zip(batch, probabilities, strict=True):
             name, best = path.relative_to(source).as_posix(), int(row.argmax())
             writer.writerow([name, *(f"{value:.6f}" for value in row)])
-            if len(likeliest) < overlays:
+            if len(likeliest) < overlays and map_size(crop) > 1:
                 picture = out / "overlays" / f"{names[path]}-{findings[best].replace(' ', '_')}.png"
                 _draw(model, image, best, f"{findings[best]}, probability {row[best]:.2f}", picture, crop, device)
             likeliest.append((name, findings[best], float(row[best])))

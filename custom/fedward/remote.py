@@ -12,6 +12,7 @@ from rich.console import Console
 from fedward.errors import FedwardError, NoAnswer, NoSuchJob, UsageError
 from fedward.kits.kit import Kit
 from fedward.reports.event_files import event_files
+from fedward.reports.formats import counted
 from fedward.reports.live import LiveTable
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -61,7 +62,9 @@ def run_on_network(settings: RunSettings, kit: Kit, folder: RunFolder, tensorboa
                 job_id = connection.submit(export_job(settings, Path(temporary)))
             about = {"job": job_id, "server": f"{kit.host}:{kit.port}", "fingerprint": settings.fingerprint()}
             write_json(folder.root / JOB_FILE, about)
-            console.print(f"Submitted job {job_id}: {len(settings.sites)} sites, {settings.rounds} rounds")
+            console.print(
+                f"Submitted job {job_id}: {counted(len(settings.sites), 'site')}, {counted(settings.rounds, 'round')}"
+            )
         try:
             training = settings.training
             follow(

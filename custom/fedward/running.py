@@ -14,6 +14,7 @@ from fedward.kits.kit import Kit
 from fedward.machine import machine, versions
 from fedward.remote import run_on_network
 from fedward.reports.event_files import event_files
+from fedward.reports.formats import counted
 from fedward.reports.live import LiveTable
 from fedward.rounds.record import Record
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -44,7 +45,8 @@ def run_and_report(
         partition = check_ready(settings, mode, environment, sites_folder, folder, threads, device)
         fill_cache(settings, sites_folder, console)
         console.print(
-            f"{settings.name}: {mode}, {len(settings.sites)} sites, {settings.rounds} rounds", highlight=False
+            f"{settings.name}: {mode}, {counted(len(settings.sites), 'site')}, {counted(settings.rounds, 'round')}",
+            highlight=False,
         )
         training, apart = settings.training, settings.sites if mode == "local" else ()
         try:
@@ -126,8 +128,7 @@ def fill_cache(settings: RunSettings, sites_folder: Path, console: Console) -> N
     found = [folder for folder in folders if folder.is_dir()]
     method = settings.preprocessing.bias_field
     about = f" (bias field: {method})" if settings.training.task == "segmentation" else ""
-    counted = f"{len(found)} folder{'' if len(found) == 1 else 's'}"
-    text = f"Preparing the images of {counted}{about}; what is in the cache is taken from it"
+    text = f"Preparing the images of {counted(len(found), 'folder')}{about}; what is in the cache is taken from it"
     console.print(text, soft_wrap=True)
     get_task(settings).prepare(settings, found, sites_folder / CACHE)
 

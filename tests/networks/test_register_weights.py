@@ -97,6 +97,17 @@ def test_the_best_model_of_a_run_and_a_second_name(pretraining, sites):
     assert read_model(sites / "weights" / "b.safetensors")[1]["round"] == 4
 
 
+@pytest.mark.parametrize("state", ["interrupted", "finished"])
+def test_a_run_that_is_not_finished_is_named_as_that(pretraining, sites, capsys, state):
+    folder, _ = pretraining
+    write_json(folder / "run.json", {"name": "moco", "state": state, "rounds_done": 2, "rounds": 5})
+    assert register("early", folder, "--sites", sites) == 0
+    told = capsys.readouterr()
+    assert "(its last model)" in told.out
+    note = f"Note: the run in {folder} is not finished (interrupted, 2 of 5 rounds): the same command goes on with it"
+    assert (note in told.err) == (state == "interrupted")
+
+
 def test_a_torchvision_file_at_a_server(server, tmp_path, capsys):
     text = (server / "local" / "fedward.yml").read_bytes()
     source = tmp_path / "densenet121-a639ec97.pth"

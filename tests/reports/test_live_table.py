@@ -105,7 +105,7 @@ def test_a_pretext_shows_what_its_features_do_and_images_a_second(tmp_path):
     assert values["feature std"] == f"{details['features.std']:.4f}"
     assert values["rank"] == f"{details['features.rank']:.1f}"
     assert values["k-NN AUC"] == f"{details['knn.auc']:.3f}"
-    assert values["images/s"] == "90"  # 7 steps of 256 in 20 s
+    assert values["images/s"] == "149"  # 7 steps of 256 in a round of 12 s
     assert values["left"] == "12 s"
     final = dict(zip(names("pretext"), cells("pretext", Row(records, 6, 256)), strict=True))
     assert (final["round"], final["images/s"], final["left"]) == ("final", "–", "–")
@@ -126,7 +126,7 @@ def test_a_contrastive_pretraining_shows_its_exchange():
     assert task_of_records(contrast_records(1, 5, exchange=False, probed=True, collapsed=False)) == "contrast"
     values = dict(zip(names("contrast"), cells("contrast", Row(records[:4], 5, 32)), strict=True))
     assert values["partition"] == f"{records[3]['received']['details']['knn.partition']:.3f}"
-    assert (values["features of"], values["slices/s"]) == ("3/4", "128")  # one site was refused; 2 steps of 32 in 2 s
+    assert (values["features of"], values["slices/s"]) == ("3/4", "21")  # one was refused; 4 x 2 steps of 32 in 12 s
     first = dict(zip(names("contrast"), cells("contrast", Row(records[:1], 5, 32)), strict=True))
     assert first["features of"] == "–"
     assert "partition" in shown(records, terminal=True)

@@ -131,7 +131,7 @@ def test_interrupted_run(tmp_path, rounds):
     header = " ".join(page.text.values())
     assert f"The run was interrupted: no reason was recorded. {rounds} of 25 rounds are complete" in header
     assert "no test result yet" in page.text["results"]
-    assert ("Not tested yet. On 12 validation patients" in page.text["summary"]) == (rounds > 0)
+    assert ("Not tested yet. On 12 validation patients" in page.text["summary"]) == (rounds > 1)  # untrained is no best
     assert ("No round has finished yet" in page.text["curves"]) == (rounds == 0)
     assert any(r[0] == "hospital-10" for r in page.rows["hospitals"])
 
@@ -169,7 +169,7 @@ def test_a_site_that_never_answered_and_absent_values(tmp_path):
     record["received"], record["shares"] = None, {}
     (root / "rounds.jsonl").write_text(json.dumps(record) + "\n")
     page = page_of(root)
-    assert "No model has been measured yet" in page.text["summary"]
+    assert "No trained model has been measured yet" in page.text["summary"]
     assert len([r for r in page.rows["remarks"] if r[0] == "missing"]) == 9
 
 

@@ -107,7 +107,7 @@ def test_unknown_spacing_is_said(tmp_path):
 def test_an_interrupted_run(tmp_path):
     page = page_of(write_structures_run(tmp_path / "new", rounds=0))
     assert "no test result yet" in page.text["results"]
-    assert "No model has been measured yet" in page.text["summary"]
+    assert "No trained model has been measured yet" in page.text["summary"]
     run = load_run(write_structures_run(tmp_path / "part", rounds=3))
     assert headline(run, []).startswith("Not tested yet. On 3 validation patients the model of round")
     assert structures(run) == sorted(STRUCTURES)

@@ -121,7 +121,7 @@ def test_an_interrupted_classification(tmp_path, rounds):
     assert "no test result yet" in page.text["results"]
     told = "Not tested yet. On 352 validation patients the model of round" in page.text["summary"]
     assert told == (rounds > 0)
-    assert ("No model has been measured yet" in page.text["summary"]) == (rounds == 0)
+    assert ("No trained model has been measured yet" in page.text["summary"]) == (rounds == 0)
 
 
 def test_a_test_without_any_finding_of_both_classes(tmp_path):

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from fedward.reports.formats import counted
+
 MOST_SHOWN = 20  # problems of a kind
 
 
@@ -86,8 +88,3 @@ def show(result: Any, folder: Path) -> None:
         shown_counts = ", ".join(f"{name} {count:,}" for name, count in result.findings.items())
         console.print(f"Images by finding: {shown_counts}", soft_wrap=True, highlight=False)
     console.print(verdict(result), style="bold", soft_wrap=True, highlight=False)
-
-
-def counted(number: int, noun: str) -> str:
-    """The number with its noun, in the plural where that is right."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -51,8 +51,11 @@ def command(model: Path, source: Path, out: Path, which: str, overlays: int | No
     from fedward.errors import UsageError
     from fedward.networks.registry import CLASSIFICATION, STRUCTURES
     from fedward.prediction import model_path, open_model
+    from fedward.rounds.run_folder import RunFolder, unfinished
 
     file = model_path(model, which)
+    if model.is_dir() and (note := unfinished(RunFolder(model))):
+        click.echo(f"Note: {note}", err=True)
     if source.resolve() in out.resolve().parents:
         raise UsageError(f"--output {out} lies inside --input {source}: give a folder elsewhere")
     network, metadata, task = open_model(file)
@@ -131,9 +134,12 @@ def _findings(
         table.add_row(Text(name), f"{probability:.3f}", finding)
     more = len(result.likeliest) - MOST_ROWS
     where = f"Probabilities: {out / TABLE}" + (f" ({more} more images)" if more > 0 else "")
-    _show(table, where + (f"   pictures: {out / 'overlays'}" if overlays else ""))
-    if overlays and result.places == 1:
-        click.echo("At this model's image size its last map is a single place: the pictures cannot say where.")
+    pictures = overlays and result.places > 1
+    _show(table, where + (f"   pictures: {out / 'overlays'}" if pictures else ""))
+    if overlays and not pictures:
+        click.echo(
+            "No pictures: the model's crop is below 64 pixels, so its last map is one place and cannot say where."
+        )
     raise_unreadable(result.unreadable, len(result.likeliest), "images", source, out / TABLE)
 
 

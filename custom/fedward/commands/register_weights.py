@@ -35,6 +35,7 @@ def command(name: str, source: Path, sites: Path | None, kit: Path | None, which
     are registered, for jobs with --mode local in which each hospital begins with its own.
     """
     from fedward.networks.registering import register_in_kit, register_in_sites
+    from fedward.rounds.run_folder import RunFolder, unfinished
 
     if (sites is None) == (kit is None):
         raise UsageError("give either --sites (simulations) or --kit (the server of a network)")
@@ -50,7 +51,9 @@ def command(name: str, source: Path, sites: Path | None, kit: Path | None, which
         click.echo(f"  file     {one.file}")
         click.echo(f"  SHA-256  {one.sha256}")
         click.echo(f"  tensors  {one.tensors} of {about['network']} ({arguments})")
-        click.echo(f"  from     {_origin(about)}")
+        click.echo(f"  from     {_origin(about)}{f' (its {which} model)' if source.is_dir() else ''}")
+    if source.is_dir() and (note := unfinished(RunFolder(source))):
+        click.echo(f"Note: {note}", err=True)
     alone = "" if registered[0].name == name else " and --mode local"
     click.echo(f"A job takes them with --starting-weights {name}{alone}.")
 

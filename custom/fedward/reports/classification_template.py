@@ -62,7 +62,7 @@ HOSPITALS = """\
 <th>cost</th><th>AUC</th><th>last weight</th><th>rounds</th><th>sent</th><th>received</th><th>trained</th></tr></thead>
 <tbody>{% for h in hospitals %}<tr><th>{{ h.site }}</th><td>{{ h.train|thousands }}</td>
 <td>{{ h.validation|thousands }}</td><td>{{ h.samples|thousands }}</td><td>{{ h.validation_images|thousands }}</td>
-<td>{{ h.start.cost|show }}</td><td>{{ h.start.quality|show }}{% if h.start.details["auc.low"] is defined %}
+<td>{{ h.start.cost|show }}</td><td>{{ h.start.quality|show }}{% if h.start.details["auc.low"] is defined %}&nbsp;
 <small>[{{ h.start.details["auc.low"]|show }}, {{ h.start.details["auc.high"]|show }}]</small>{% endif %}</td>
 <td>{{ h.end.cost|show }}</td><td>{{ h.end.quality|show }}</td>
 <td>{{ h.weight|percent }}</td><td>{{ h.counted if run.federated else h.answered }} of {{ h.asked }}</td>

@@ -39,7 +39,7 @@ DEFINITIONS = {
     "loss": "of the method; losses of different methods, and with and without exchange, do not compare",
     "same partition": "share of the validation slices whose nearest neighbour in another patient, by the encoder's "
     "features, lies in the same partition of its volume; about one by the number of partitions is chance. Labels play "
-    "no part in it. It needs two validation patients at a hospital",
+    "no part in it. The others are a hospital's training patients and, of several, its other validation patients",
     "feature std": "standard deviation of each dimension of the encoder's features over the validation slices, each "
     "slice's features scaled to length 1, mean over the dimensions. 1/√d where they spread evenly, 0 where all slices "
     "look alike (collapse)",

@@ -13,6 +13,11 @@ def show(value: Any) -> str:
     return str(value) if isinstance(value, int) else f"{known:.3f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, in the plural where that is right."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 

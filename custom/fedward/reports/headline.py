@@ -19,7 +19,7 @@ def before_test(run: Run, score: str, why: str | None = None) -> str:
     """What validation says of the best model so far. `score` as in "a mean AUC"; `why` the test says nothing of it."""
     best = best_validation(run.records)
     if best is None:
-        return "No model has been measured yet."
+        return "No trained model has been measured yet."
     evaluation = next(e for done, e in global_curve(run.records) if done == best[0])
     patients = show(evaluation.get("patients"))
     return (

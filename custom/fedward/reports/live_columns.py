@@ -72,9 +72,13 @@ def _sites(row: Row) -> str:
 
 
 def _speed(row: Row) -> str:
+    """Images of all sites a second of the round: they train at once, or in the loop one after the other."""
     answers = row.record["answers"].values() if row.training else ()
-    known = [speed for a in answers if (speed := images_per_second([a], row.batch_size)) is not None]
-    return _text(sum(known) if known else None, "{:,.0f}")
+    a_second_of_training = images_per_second(answers, row.batch_size)
+    if a_second_of_training is None:
+        return "–"
+    trained = sum(number(a.get("train_seconds")) or 0.0 for a in answers)
+    return _text(a_second_of_training * trained / (number(row.record.get("seconds")) or trained), "{:,.0f}")
 
 
 def _left(row: Row) -> str:

@@ -167,8 +167,8 @@ def evaluation_iou(evaluation: Mapping[str, Any] | None) -> float | None:
 
 
 def best_validation(records: list[Record]) -> tuple[int, float] | None:
-    """(round, pooled validation Dice) of the best global model so far; the earliest of equals."""
-    curve = [(done, number(e.get("quality"))) for done, e in global_curve(records)]
+    """(round, pooled validation Dice) of the best global model so far, the earliest of equals. Untrained is none."""
+    curve = [(done, number(e.get("quality"))) for done, e in global_curve(records) if done > 0]
     known = [(done, dice) for done, dice in curve if dice is not None]
     return max(known, key=lambda pair: (pair[1], -pair[0])) if known else None
 

@@ -70,6 +70,17 @@ def existing_run(root: Path | str) -> RunFolder:
     return folder
 
 
+def unfinished(folder: RunFolder) -> str:
+    """A sentence on a run that has not come to its end, whose models may become better; empty for one that has."""
+    about = read_json(folder.run)
+    if about.get("state") == "finished":
+        return ""
+    rounds = f"{about.get('rounds_done')} of {about.get('rounds')} rounds"
+    return (
+        f"the run in {folder.root} is not finished ({about.get('state')}, {rounds}): the same command goes on with it"
+    )
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; FedwardError names the file where it cannot be read."""
     try:
