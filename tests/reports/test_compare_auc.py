@@ -139,7 +139,7 @@ def test_other_settings_are_another_method(tmp_path):
     change(fast, "settings.json", training=training)
     comparison = compare(slow, fast)
     assert [row.title for row in comparison.rows] == ["DCEW", "DCEW: fast"]
-    assert "The runs differ in their training settings." in comparison.notes
+    assert "The runs differ in their training settings: learning_rate." in comparison.notes
 
 
 def test_hospitals_that_trained_alone_are_averaged(tmp_path, starts):

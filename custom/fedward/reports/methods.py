@@ -98,9 +98,15 @@ def notes_on_runs(runs: Sequence[Run]) -> list[str]:
         ("number of rounds", [run.settings.get("rounds") for run in runs]),
         ("starting weights", [run.settings.get("starting_weights") for run in runs]),
     ):
-        if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
-            notes.append(f"The runs differ in their {what}.")
+        if _differ(values):
+            parts = [value if isinstance(value, dict) else {} for value in values]
+            names = [name for name in sorted(set().union(*parts)) if _differ([part.get(name) for part in parts])]
+            notes.append(f"The runs differ in their {what}{': ' * bool(names)}{', '.join(names)}.")
     return notes
+
+
+def _differ(values: Sequence[object]) -> bool:
+    return len({json.dumps(value, sort_keys=True) for value in values}) > 1
 
 
 def mean_steps(runs: Sequence[Run]) -> float:
