@@ -104,7 +104,7 @@ def test_a_run_that_is_not_finished_is_named_as_that(pretraining, sites, capsys,
     assert register("early", folder, "--sites", sites) == 0
     told = capsys.readouterr()
     assert "(its last model)" in told.out
-    note = f"Note: the run in {folder} is not finished (interrupted, 2 of 5 rounds): the same command goes on with it"
+    note = f"Note: the run in {folder} is not finished (interrupted, 2 of 5 rounds); the command that began it goes on"
     assert (note in told.err) == (state == "interrupted")
 
 

@@ -59,3 +59,9 @@ def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"needs TensorBoard: pip install 'fedward\[tensorboard\]'"):
         check_extra()
+
+
+def test_a_file_in_the_way_is_told_before_anything_is_trained(folder):
+    (folder.root / "tensorboard").write_text("notes")
+    with pytest.raises(UsageError, match="is no folder"), event_files(folder):
+        pass

@@ -82,6 +82,15 @@ def test_a_finding_with_one_class_has_no_auc(page, classified):
         ]
 
 
+def test_the_interval_of_a_hospitals_last_measurement_stands_beside_it(tmp_path):
+    root = write_classification_run(tmp_path / "run")
+    *before, final = (json.loads(line) for line in (root / "rounds.jsonl").read_text().splitlines())
+    details = final["answers"]["hospital-01"]["start"].setdefault("details", {})
+    details |= {"auc.low": 0.4125, "auc.high": 0.9}
+    (root / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in (*before, final)))
+    assert page_of(root).text["hospitals"].count("[0.412, 0.900]") == 1
+
+
 def test_hospitals_have_auc_and_bytes_both_ways(page):
     rows = {row[0]: row[1:] for row in page.rows["hospitals"]}
     assert list(rows)[-10:] == SITES

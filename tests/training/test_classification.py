@@ -136,6 +136,22 @@ def test_no_batch_holds_one_image_unless_there_is_one_only(samples, sizes):
     assert sorted(i for b in drawn for i in b) == list(range(samples))
 
 
+@pytest.mark.parametrize(
+    ("samples", "mode", "sizes"),
+    [
+        (18, "fine_tune", [18]),
+        (34, "fine_tune", [16, 18]),
+        (39, "fine_tune", [16, 23]),
+        (40, "fine_tune", [16, 16, 8]),
+        (7, "fine_tune", [7]),
+        (18, "linear", [16, 2]),
+        (33, "linear", [16, 17]),
+    ],
+)
+def test_a_last_batch_of_few_images_joins_the_one_before_it_where_it_is_normalised(samples, mode, sizes):
+    assert epoch_batches(samples, settings(batch_size=16, mode=mode)) == sizes
+
+
 # --- linear ---------------------------------------------------------------------------------------------------------
 
 

@@ -35,15 +35,17 @@ class RegistrationGuard(FLComponent):
             cell.core_cell.add_outgoing_reply_filter(CellChannel.SERVER_MAIN, CellChannelTopic.Register, self._explain)
         elif event_type == EventType.CLIENT_REGISTER_RECEIVED:
             site, instance = _sender(fl_ctx)
+            connection = fl_ctx.get_prop(InternalFLContextKey.CLIENT_REG_SESSION).client_name
             reason = self._why_not(site, instance, fl_ctx)
+            # The sender writes its context as it likes; the session's name is that of the connection's certificate.
+            if site != connection and {site, connection} & fl_ctx.get_engine().client_manager.name_to_clients.keys():
+                reason = "it gives itself out for another site"
             if reason:
-                self._refusals[site] = reason
+                self._refusals[connection] = reason
                 raise NotAuthenticated(reason)
         elif event_type == EventType.CLIENT_REGISTER_PROCESSED:
             site, instance = _sender(fl_ctx)
-            session = fl_ctx.get_prop(InternalFLContextKey.CLIENT_REG_SESSION)
-            # The sender writes its context as it likes; the session's name is that of the connection's certificate.
-            if session.client_name == site and not fl_ctx.get_prop(FLContextKey.UNAUTHENTICATED):
+            if not fl_ctx.get_prop(FLContextKey.UNAUTHENTICATED):
                 self._instances[site] = instance
         elif event_type == EventType.CLIENT_HEARTBEAT_RECEIVED:  # after a restart of the server nobody registers anew
             site, instance = _sender(fl_ctx)

@@ -34,12 +34,14 @@ def event_files(folder: RunFolder | None, apart: tuple[str, ...] = ()) -> Iterat
         yield lambda record: None
         return
     check_extra()
+    if (place := folder.root / FOLDER).exists() and not place.is_dir():
+        raise UsageError(f"{place} is no folder, and the event files are to lie in it: move it away")
     with ExitStack() as opened:
         own = {site: EventFile(RunFolder(folder.root / site)) for site in apart}
         whole = EventFile(folder)
         for file in (whole, *own.values()):
             opened.callback(file.close)
-        yield lambda record: own.get(record["asked"][0], whole).add(record)
+        yield lambda record: own.get(next(iter(record.get("asked") or ()), ""), whole).add(record)
 
 
 class EventFile:

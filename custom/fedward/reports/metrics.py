@@ -128,7 +128,7 @@ def bytes_sent(records: Sequence[Record]) -> int:
 def bytes_sent_to(site: str, records: Sequence[Record]) -> int:
     """Bytes of parameters that a site was sent in all rounds, with those that it made its features with."""
     trained = (r["answers"].get(site, {}).get("sent") for r in records)
-    offered = (r.get("exchange", {}).get("models", {}).get(site) for r in records)
+    offered = (((r.get("exchange") or {}).get("models") or {}).get(site) for r in records)
     return int(sum(number(size) or 0 for size in (*trained, *offered)))
 
 

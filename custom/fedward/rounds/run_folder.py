@@ -73,11 +73,13 @@ def existing_run(root: Path | str) -> RunFolder:
 def unfinished(folder: RunFolder) -> str:
     """A sentence on a run that has not come to its end, whose models may become better; empty for one that has."""
     about = read_json(folder.run)
+    if not isinstance(about, dict):
+        raise FedwardError(f"{folder.run} holds no run: restore it or start a new run")
     if about.get("state") == "finished":
         return ""
     rounds = f"{about.get('rounds_done')} of {about.get('rounds')} rounds"
     return (
-        f"the run in {folder.root} is not finished ({about.get('state')}, {rounds}): the same command goes on with it"
+        f"the run in {folder.root} is not finished ({about.get('state')}, {rounds}); the command that began it goes on"
     )
 
 

@@ -24,6 +24,8 @@ from fedward.seeds import derive_seed
 from fedward.settings import TrainingSettings
 from fedward.training.optimizer import learning_rate, load_optimizer, make_optimizer, save_optimizer
 
+LEAST_BATCH = 8  # images that a last batch of fine-tuning has at least
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -64,16 +66,18 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 def epoch_batches(samples: int, settings: TrainingSettings) -> list[int]:
     """Sizes of one epoch's batches.
 
-    Batch normalisation needs two images: in classification a last batch of one joins the one before it. In a pretext
-    all batches are of one size (a queue holds whole batches), so what is left over is dropped; another order, another
-    rest. A site with less than a batch has one smaller batch.
+    Batch normalisation needs several images: of two, where the last feature map is a single place, every value becomes
+    +1 or -1, and one such step can end a training. So in fine-tuning a last batch of fewer than 8 images, and than half
+    a batch, joins the one before it. In a pretext all batches are of one size (a queue holds whole batches), so what is
+    left over is dropped; another order, another rest. A site with less than a batch has one smaller batch.
     """
     sizes = [settings.batch_size] * (samples // settings.batch_size)
     rest = samples % settings.batch_size
     if not rest or (sizes and settings.task == "pretext"):
         return sizes
-    if sizes and rest == 1 and settings.task == "classification":
-        return [*sizes[:-1], sizes[-1] + 1]
+    few = 2 if settings.mode == "linear" else max(2, min(LEAST_BATCH, settings.batch_size // 2))
+    if sizes and rest < few and settings.task == "classification":
+        return [*sizes[:-1], sizes[-1] + rest]
     return [*sizes, rest]
 
 
