@@ -10,6 +10,7 @@ from rich.console import Console
 import fedward.flare.session
 from event_reader import curves
 from fedward.cli import cli, run
+from fedward.commands.watch import _completed
 from fedward.errors import FedwardError, NoAnswer, NoSuchJob, UsageError
 from fedward.kits.kit import Network
 from fedward.lgg_segmentation import SETTINGS
@@ -114,6 +115,14 @@ def test_event_files_come_from_the_rounds_that_are_shown_and_ask_nothing_of_the_
     folder = go(server, tensorboard=True)
     assert curves(folder.root / "tensorboard")["weight/hospital-01"] == [(1, 1.0)]
     assert "TBAnalyticsReceiver" not in server.configuration
+
+
+def test_a_job_of_another_version_is_brought_home_with_its_report_alone(tmp_path, monkeypatch, capsys):
+    folder = RunFolder(tmp_path / "run")
+    write_json(folder.settings, {"name": "run", "a_later_setting": 1})
+    monkeypatch.setattr("fedward.reports.page.write_report", lambda root: root / "report.html")
+    assert _completed(folder) == folder.report
+    assert "the job is of another version of fedward, so there is its report alone" in capsys.readouterr().err
 
 
 def test_event_files_of_a_watched_job_need_a_folder(capsys):

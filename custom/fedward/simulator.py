@@ -58,7 +58,7 @@ def simulate(
                 start_new_session=True,
             )
         family.add(psutil.Process(process.pid))
-        _follow(process, family, folder, round_deadline, log_file, on_record, END_LIMIT)
+        _follow(process, family, folder, round_deadline, log_file, on_record)
     except KeyboardInterrupt:
         _stop(family)
         _mark(folder, "interrupted", "interrupted by the user")
@@ -81,7 +81,7 @@ def _follow(
     round_deadline: float,
     log_file: Path,
     on_record: Callable[[Record], None],
-    end_limit: float,
+    end_limit: float = END_LIMIT,
 ) -> None:
     """Return when the simulator has ended, or must be ended because the run is over; FedwardError where it hangs."""
     shown, last_change, over_since, written = 0, time.monotonic(), None, None

@@ -102,11 +102,14 @@ def test_after_a_restart_of_the_server_the_reports_tell_who_is_who(server):
 
 def test_another_site_that_gives_itself_out_for_this_one_takes_no_place(server):
     server.register(FIRST)
-    for sender, connection in ((SITE, "hospital-02"), ("nobody", SITE)):
-        with pytest.raises(NotAuthenticated, match="gives itself out for another site"):
-            server.fire(EventType.CLIENT_REGISTER_RECEIVED, COPY, sender, connection)
-    assert server.told() == "it gives itself out for another site"  # to that connection, and not to the real site's
-    assert server.told() == "register_client unauthenticated"
+    with pytest.raises(NotAuthenticated, match="gives itself out for another site"):
+        server.fire(EventType.CLIENT_REGISTER_RECEIVED, COPY, SITE, connection="hospital-02")
+    assert (
+        server.told() == "register_client unauthenticated"
+    )  # the reason is for that connection, not for the real site
+    with pytest.raises(NotAuthenticated):
+        server.fire(EventType.CLIENT_REGISTER_RECEIVED, COPY, "nobody", connection=SITE)
+    assert server.told() == "it gives itself out for another site"
 
 
 @pytest.mark.parametrize("instance", [None, {}, {"lock": ""}, "text"])

@@ -240,6 +240,7 @@ def test_the_last_model_alone_has_an_interval_of_its_mean_auc_by_patient(start, 
     trainer = make(xrays(8), images)
     trainer.rounds_done = 2
     plain = trainer.evaluate(start)
+    assert not {"auc.low", "auc.high"} & plain.details.keys()
     trainer.rounds_done = None
     last = trainer.evaluate(start)
     scores = predict_logits(trainer.model, images, SIZE, trainer.device).sigmoid().numpy()

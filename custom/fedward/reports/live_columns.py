@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from fedward.evaluation import DICE
 from fedward.networks.registry import CLASSIFICATION, CONTRAST, PRETEXT, SEGMENTATION, STRUCTURES
 from fedward.reports.formats import duration
-from fedward.reports.metrics import detail, evaluation_iou, images_per_second, mean_loss, number
+from fedward.reports.metrics import detail, evaluation_iou, images_trained, mean_loss, number
 from fedward.rounds.record import Record
 
 LAST = 5  # rounds whose mean time says how long the others will take
@@ -73,12 +73,9 @@ def _sites(row: Row) -> str:
 
 def _speed(row: Row) -> str:
     """Images of all sites a second of the round: they train at once, or in the loop one after the other."""
-    answers = row.record["answers"].values() if row.training else ()
-    a_second_of_training = images_per_second(answers, row.batch_size)
-    if a_second_of_training is None:
-        return "–"
-    trained = sum(number(a.get("train_seconds")) or 0.0 for a in answers)
-    return _text(a_second_of_training * trained / (number(row.record.get("seconds")) or trained), "{:,.0f}")
+    images = [n for a in row.record["answers"].values() if (n := images_trained(a, row.batch_size)) is not None]
+    seconds = number(row.record.get("seconds"))
+    return _text(sum(images) / seconds if row.training and images and seconds else None, "{:,.0f}")
 
 
 def _left(row: Row) -> str:

@@ -132,17 +132,21 @@ def bytes_sent_to(site: str, records: Sequence[Record]) -> int:
     return int(sum(number(size) or 0 for size in (*trained, *offered)))
 
 
-def images_per_second(answers: Iterable[Mapping[str, Any]], batch_size: Any) -> float | None:
-    """Training images a site took a second over its answers; None where the batch size or the times are not known.
+def images_trained(answer: Mapping[str, Any], batch_size: Any) -> float | None:
+    """Images that a site trained on in a round, each as often as it did; None where that is not known.
 
     A step takes a batch, or all images of a site that has fewer: exact for a pretext, whose batches have one size.
     """
-    size = number(batch_size)
+    size, steps, samples = number(batch_size), number(answer.get("steps")), number(answer.get("samples"))
+    return steps * min(size, samples) if size and steps and samples else None
+
+
+def images_per_second(answers: Iterable[Mapping[str, Any]], batch_size: Any) -> float | None:
+    """Training images a site took a second over its answers; None where the batch size or the times are not known."""
     known = [
-        (steps * min(size, samples), seconds)
+        (images, seconds)
         for a in answers
-        if size and (steps := number(a.get("steps"))) and (samples := number(a.get("samples")))
-        if (seconds := number(a.get("train_seconds")))
+        if (images := images_trained(a, batch_size)) and (seconds := number(a.get("train_seconds")))
     ]
     seconds = sum(s for _, s in known)
     return sum(n for n, _ in known) / seconds if seconds > 0 else None

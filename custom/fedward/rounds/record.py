@@ -19,8 +19,8 @@ A line of kind "training" holds
                   of the exchange, which the round's own does not hold}
     received      pooled evaluation of the model this round started from (that is, after round - 1), or null
 
-A last line of kind "validation" (round = number of rounds) holds round, started, ended, seconds, answers (start only),
-missing and `received`: the evaluation of the last global model.
+A last line of kind "validation" (round = number of rounds) holds round, started, ended, seconds, asked, answers (start
+only), missing, refused, warnings and `received`: the evaluation of the last global model.
 """
 
 import json
