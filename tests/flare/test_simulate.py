@@ -7,9 +7,11 @@ import threading
 import time
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from nvflare.private.fed.app.simulator.simulator_runner import SimulatorClientRunner
 
+from fedward.flare import simulate
 from fedward.flare.simulate import WatchedClients
 
 SITE = """
@@ -33,6 +35,7 @@ def site():
 
     def start(port, code=SITE):
         started.append(subprocess.Popen([sys.executable, "-c", code, str(port)]))
+        return psutil.Process(started[-1].pid)
 
     yield start
     for process in started:
@@ -62,6 +65,17 @@ def test_a_site_that_never_listens_is_given_up(clients, site):
     site(1, "import time; time.sleep(30)")
     with pytest.raises(RuntimeError, match="port 1"):
         clients._create_connection(1, timeout=0.5)
+
+
+def test_what_the_command_started_ends_with_it_though_some_of_it_has_ended_by_itself(site, monkeypatch):
+    children = [site(1, ""), site(1, "import time; time.sleep(30)")]
+    children[0].wait(20)
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: children)
+    ended = []
+    monkeypatch.setattr(simulate.os, "_exit", ended.append)
+    simulate.end_with(parent=0)
+    children[1].wait(10)
+    assert ended == [1]
 
 
 SITE_CLIENT = SimpleNamespace(client_name="hospital-01", token="token")

@@ -19,6 +19,7 @@ from fedward.kits.one_machine import Processes, fill_in
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder
 from fedward.simulation import COORDINATOR
+from processes import words
 
 JOBS = Path(__file__).parents[2] / "jobs"
 PRETRAINING, CLASSIFICATION = (JOBS / name / "job.py" for name in ("cxr_pretraining", "cxr_classification"))
@@ -89,7 +90,7 @@ class PretrainingNetwork:
 
         def running() -> list[psutil.Process]:
             family = self.network.processes()[COORDINATOR].children(recursive=True)
-            return [process for process in family if job in process.cmdline()]
+            return [process for process in family if job in words(process)]
 
         return until(running, 90, "the coordinator's process of the job")[0]
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from fedward.errors import FedwardError
 from fedward.flare.session import connect, status
 from fedward.kits.kit import Kit, open_kit
 from fedward.kits.one_machine import Processes, free_port, kits_folder, memory_gib, server_kit
+from processes import stop
 
 PROJECT = Path(__file__).parents[2] / "provisioning" / "one_machine.yml"
 JOB = Path(__file__).parents[2] / "jobs" / "lgg_segmentation" / "job.py"
@@ -104,10 +106,8 @@ class Network:
         """Stop these hospitals and start them by their own start script, as their IT does after a change."""
         running = [process for name, process in self.processes().items() if name in names]
         family = [one for process in running for one in (process, *process.children(recursive=True))]
-        for one in family:
-            one.terminate()
-        for one in psutil.wait_procs(family, timeout=5)[1]:
-            one.kill()
+        stop(family, signal.SIGTERM)
+        stop(psutil.wait_procs(family, timeout=5)[1])
         processes = Processes(self.root)
         for name in names:
             (self.kit(name) / "log.txt").unlink()  # so that what it says is of this start

@@ -25,6 +25,7 @@ from fedward.flare.recipe import export_job
 from fedward.kits.one_machine import free_port
 from fedward.lgg_segmentation import SETTINGS
 from fedward.rounds.record import read_records
+from processes import stop
 
 SERVER, ADMIN = "localhost", "lead@example.org"
 SITES = ("hospital-01", "hospital-02", "hospital-03")
@@ -158,8 +159,7 @@ class SmallNetwork:
         children = self.job_processes(name)
         self.processes[name].kill()
         self.processes[name].wait(10)
-        for child in children:
-            child.kill()
+        stop(children)
 
     def copy_of(self, name: str) -> Path:
         copy = self.root / f"copy-of-{name}"
@@ -170,8 +170,7 @@ class SmallNetwork:
         for process in self.processes.values():
             if process.poll() is None:
                 family += [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        for one in family:
-            one.kill()
+        stop(family)
         for process in self.processes.values():
             process.wait(20)
 

@@ -17,6 +17,7 @@ from fedward.datasets.phantoms import write_phantoms
 from fedward.networks.checkpoint import read_model
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json
+from processes import stop, words
 
 JOBS = Path(__file__).parents[2] / "jobs" / "lgg_segmentation"
 TINY = ["--bias-field", "none", "--image-size", "32", "--features", "2", "--rounds", "3", "--round-deadline", "120"]
@@ -126,8 +127,8 @@ class Running:
 
         def started() -> bool:
             for child in psutil.Process(self.process.pid).children(recursive=True):
-                words = child.cmdline()
-                if "--client" in words and words[words.index("--client") + 1] == name:
+                line = words(child)
+                if "--client" in line and line[line.index("--client") + 1] == name:
                     found.append(child)
             return bool(found)
 
@@ -137,13 +138,9 @@ class Running:
     def alive(self) -> list[str]:
         """Command lines of the processes seen by `look` that still run, five seconds from now at the latest."""
         _, alive = psutil.wait_procs(self.family, timeout=5)
-        return [" ".join(p.cmdline()) for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+        return [line for process in alive if (line := " ".join(words(process)))]  # a zombie has none
 
     def end(self) -> None:
         """Leave nothing behind after a failed test."""
         self.look() if self.process.poll() is None else None
-        for member in self.family:
-            try:
-                member.kill()
-            except psutil.NoSuchProcess:
-                continue
+        stop(self.family)
