@@ -3,9 +3,14 @@
 import signal
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 NETWORK = "tests/network/"
+
+# The code alone decides whether a test passes: neither how busy the machine is nor which examples were drawn
+settings.register_profile("fedward", deadline=None, derandomize=True)
+settings.load_profile("fedward")
 
 
 @pytest.fixture(scope="session", autouse=True)

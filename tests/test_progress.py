@@ -11,6 +11,7 @@ import pytest
 
 from fedward.errors import FedwardError
 from fedward.progress import map_in_processes
+from processes import words
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
@@ -46,7 +47,7 @@ def test_closing_it_ends_the_workers_and_leaves_the_rest_undone(tmp_path):
     next(results)
     results.close()
     children = psutil.Process().children()
-    assert not [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    assert not [child for child in children if "spawn_main" in " ".join(words(child))]
     assert len(list(tmp_path.iterdir())) < 100
 
 

@@ -42,7 +42,7 @@ def simulate(
     the user interrupted it; the run folder then says so and keeps the finished rounds. A caller that dies takes the
     simulator with it.
     """
-    command = [sys.executable, "-m", "fedward.flare.simulate", str(job), str(workspace), ",".join(sites)]
+    arguments = [str(job), str(workspace), ",".join(sites), str(os.getpid())]
     _resume(folder)
     family: set[psutil.Process] = set()
     temporary = tempfile.mkdtemp(prefix="fw-")  # holds sockets, so a short path; what FLARE leaves there goes too
@@ -50,7 +50,7 @@ def simulate(
     try:
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "fedward.flare.simulate", *arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

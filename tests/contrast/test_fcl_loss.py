@@ -77,7 +77,7 @@ def case(seed, batch=5, own=7, negatives=9, parts=3, dtype=torch.float64):
     st.booleans(),
     st.sampled_from([0.07, 0.1, 1.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_the_formula(seed, batch, own, negatives, parts, formula, remote, tau):
     values = case(seed, batch, own, negatives, parts)
     loss, counted = fcl_loss(*values, tau, formula, remote)
@@ -87,7 +87,7 @@ def test_it_is_the_formula(seed, batch, own, negatives, parts, formula, remote, 
 
 
 @given(st.integers(0, 1000), st.sampled_from(["literal", "masked"]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_order_of_features_changes_nothing(seed, formula):
     query, partition, own, positive, negatives, parts = case(seed)
     generator = torch.Generator().manual_seed(seed + 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
@@ -17,7 +17,6 @@ def numbered(first, count):
 
 
 @given(st.integers(1, 12), st.lists(st.integers(1, 15), max_size=6))
-@settings(deadline=None)
 def test_the_newest_take_the_place_of_the_oldest(size, batches):
     bank, done = MemoryBank(*numbered(0, size)), size
     for count in batches:

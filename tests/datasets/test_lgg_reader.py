@@ -148,7 +148,7 @@ def test_other_formats_and_empty_files_are_unreadable(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 0.999), compression=st.sampled_from(["raw", "tiff_adobe_deflate", "tiff_lzw"]))
 def test_a_truncated_file_is_always_noticed(tmp_path, share, compression):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -163,7 +163,7 @@ def test_a_truncated_file_is_always_noticed(tmp_path, share, compression):
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_files_end_in_a_data_error_or_in_an_image(tmp_path, flips):
     path = save(tmp_path / "x.tif", np.zeros((8, 8, 3), np.uint8))

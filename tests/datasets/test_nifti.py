@@ -44,7 +44,7 @@ def test_slices_that_are_not_axial_stay_slices(tmp_path, axes):
     assert grid.size == read.shape
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.sampled_from(ALL_AXES), st.tuples(*[st.integers(2, 6)] * 3), st.floats(-0.6, 0.6), st.sampled_from([".gz", ""])
 )

@@ -48,7 +48,7 @@ def partition_settings(draw) -> PartitionSettings:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(counts=counts, chosen=partition_settings(), order=st.randoms(use_true_random=False))
 def test_every_patient_is_in_exactly_one_place(counts, chosen, order):
     patients = patients_of(counts)

@@ -35,7 +35,7 @@ def counts(group_of, plan):
     return [Counter(group_of[patient] for patient in patients) for patients in held(plan).values()]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SIZES, st.data())
 def test_every_patient_is_in_one_place_whatever_the_order(sizes, data):
     group_of = blocks(*sizes)
@@ -57,7 +57,7 @@ def test_every_patient_is_in_one_place_whatever_the_order(sizes, data):
     assert make_scan_plan({p: group_of[p] for p in mixed}, asked) == plan
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SIZES, st.integers(1, 10), st.integers(0, 99))
 def test_stratified_hospitals_and_their_shares_differ_by_one_patient_at_most(sizes, sites, seed):
     group_of = blocks(*sizes)

@@ -69,7 +69,7 @@ def xray_settings(draw) -> XrayPartitionSettings:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(patients=st.integers(1, 60), most=st.integers(1, 6), seed=st.integers(0, 99), chosen=xray_settings())
 def test_every_patient_is_in_exactly_one_place_whatever_the_order_of_rows(patients, most, seed, chosen):
     table = random_table(patients, most, seed)
@@ -90,7 +90,7 @@ def test_every_patient_is_in_exactly_one_place_whatever_the_order_of_rows(patien
     assert make_xray_plan(cohort(shuffled), chosen) == plan
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     most=st.integers(1, 5),
     seed=st.integers(0, 999),
@@ -109,7 +109,6 @@ def test_sizes_are_as_asked_within_one_patients_images(most, seed, sites, mode):
     assert np.abs(sizes - asked * sum(sizes)).max() <= max(people.images.values())
 
 
-@settings(deadline=None)
 @given(
     images=st.lists(st.integers(1, 30), max_size=40),
     cuts=st.lists(st.floats(0, 1), max_size=8).map(sorted),
@@ -128,7 +127,7 @@ def test_whole_patients_are_dealt_as_a_plain_loop_deals_them(images, cuts):
     assert deal_whole(list(people), people, ends) == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(patients=st.integers(1, 30), most=st.integers(1, 5), seed=st.integers(0, 99))
 def test_a_patient_goes_with_its_rarest_finding_as_counted_one_by_one(patients, most, seed):
     table = random_table(patients, most, seed)

@@ -1,6 +1,7 @@
 """A FLARE network of one process: a real controller, aggregator and persistor, and sites that are plain functions."""
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
@@ -163,6 +164,15 @@ class FakeNetwork(WFCommSpec):
         client_task.result = reply
         with self.new_context() as context:
             task.result_received_cb(client_task, context)
+
+    def silence(self, site: str) -> None:
+        """Return after the deadline of the open round, which is over once every other site's answer is taken."""
+        current = self.controller.federation.round
+        end = time.monotonic() + 30
+        while any(current.waits_for(other) for other in current.asked - {site}):
+            assert time.monotonic() < end, "the other sites do not answer"
+            time.sleep(0.01)
+        current.clock -= 10_000.0
 
     # --- what FLARE's communicator offers to a controller ---
 

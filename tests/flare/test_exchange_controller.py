@@ -130,9 +130,9 @@ def test_an_error_of_one_site_and_silence_of_another_cost_nothing_but_their_feat
 
     def silent(network, site, task):
         late = task.name == BANK and task.data.get_header("current_round") == 3
-        return None if late else offers(network, site, task)
+        return network.silence(site) if late else offers(network, site, task)
 
-    network = run(tmp_path, {"hospital-01": fails, "hospital-02": silent}, round_deadline=2.0)
+    network = run(tmp_path, {"hospital-01": fails, "hospital-02": silent})
     assert network.state["state"] == "finished"
     third = network.records[2]["exchange"]
     assert third["missing"] == {"hospital-01": "its disk is full", "hospital-02": "no answer in time"}
@@ -146,13 +146,13 @@ def test_a_late_bank_is_not_taken_for_a_trained_model(tmp_path, caplog):
     def slow(network, site, task):
         if task.name == BANK and not late:
             late.append(task)
-            return None
+            return network.silence(site)
         if task.name == TRAIN and late:
             network.submit(site, late[0], bank_reply(table(site, 2).to_dict()))
         return offers(network, site, task)
 
     with caplog.at_level(logging.WARNING):
-        network = run(tmp_path, {"hospital-03": slow}, round_deadline=2.0)
+        network = run(tmp_path, {"hospital-03": slow})
     assert network.state["state"] == "finished"
     assert network.records[1]["refused"] == {}
     assert network.records[1]["exchange"]["missing"] == {"hospital-03": "no answer in time"}

@@ -257,7 +257,7 @@ NAMES = st.text(max_size=6) | st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.sampled_from(PLACES), NAMES, JUNK), min_size=1, max_size=4),
     st.sampled_from([TRAIN, VALIDATE]),

@@ -13,12 +13,19 @@ from nvflare.private.fed.app.simulator.simulator_runner import SimulatorClientRu
 
 from fedward.flare import simulate
 from fedward.flare.simulate import WatchedClients
+from fedward.kits.one_machine import free_port
 
 SITE = """
 import sys, time
 from multiprocessing.connection import Listener
 time.sleep(1)
-with Listener(("localhost", int(sys.argv[1]))) as listener, listener.accept() as connection:
+for _ in range(100):
+    try:
+        listener = Listener(("localhost", int(sys.argv[1])))
+        break
+    except OSError:  # what a test left open there is not closed yet
+        time.sleep(0.1)
+with listener.accept() as connection:
     connection.send("the site")
 """
 
@@ -61,6 +68,21 @@ def test_a_site_that_ends_before_it_listens_is_not_waited_for(clients, site):
     assert time.monotonic() - begun < 10
 
 
+def test_a_site_without_a_command_line_yet_is_waited_for(clients, site, monkeypatch):
+    """Linux lets Popen return a moment before the new process has its arguments."""
+    cmdline, looks = psutil.Process.cmdline, []
+
+    def late(self):
+        looks.append(self)
+        return [] if len(looks) < 3 else cmdline(self)
+
+    monkeypatch.setattr(psutil.Process, "cmdline", late)
+    port = free_port()
+    site(port)
+    with clients._create_connection(port, timeout=20) as connection:
+        assert connection.recv() == "the site"
+
+
 def test_a_site_that_never_listens_is_given_up(clients, site):
     site(1, "import time; time.sleep(30)")
     with pytest.raises(RuntimeError, match="port 1"):
@@ -76,6 +98,16 @@ def test_what_the_command_started_ends_with_it_though_some_of_it_has_ended_by_it
     simulate.end_with(parent=0)
     children[1].wait(10)
     assert ended == [1]
+
+
+def test_a_caller_that_had_ended_before_the_simulator_looked_is_missed(monkeypatch):
+    exited = threading.Event()
+    monkeypatch.setattr(simulate.os, "_exit", lambda code: exited.set())
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [])
+    monkeypatch.setattr(simulate.simulator_runner, "shlex", None)
+    simulation = SimpleNamespace(run=lambda: 0 if exited.wait(20) else 1)
+    monkeypatch.setattr(simulate, "WatchedSimulator", lambda *arguments, **options: simulation)
+    assert simulate.main("job", "workspace", "hospital-01", caller="0") == 0
 
 
 SITE_CLIENT = SimpleNamespace(client_name="hospital-01", token="token")

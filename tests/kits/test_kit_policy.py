@@ -242,7 +242,7 @@ def granted(permissions):
 
 
 @given(PERMISSIONS, PERMISSIONS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_that_flare_would_grant_beyond_the_template_is_missed(template, kit):
     old, new = {"permissions": template}, {"permissions": kit}
     if granted(kit) - granted(template):

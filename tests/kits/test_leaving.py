@@ -147,7 +147,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from([*REPORT, "secret", ""]) | st.text(max_size=8), JUNK, max_size=8), JUNK)
 def test_whatever_stands_in_a_report_only_listed_numbers_leave(report, other):
     details = {**XRAY_REPORT["start"], "details": {**dict.fromkeys(report, other), "auc.Hernia": other}}

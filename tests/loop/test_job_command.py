@@ -248,7 +248,9 @@ def test_ctrl_c_keeps_the_finished_rounds(sites_folder, tmp_path):
     folder = RunFolder(out)
     info = read_json(folder.run)
     assert info["state"] == "interrupted"
-    assert len(read_records(folder.rounds)) == info["rounds_done"] >= 2
+    records = len(read_records(folder.rounds))
+    assert info["rounds_done"] in (records, records - 1)  # interrupted between a record and its state
+    assert info["rounds_done"] >= 2
 
 
 def test_help_names_every_choice(job):

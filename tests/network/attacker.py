@@ -18,7 +18,7 @@ from typing import Any
 
 from cryptography import x509
 from nvflare.fuel.f3.cellnet.utils import new_cell_message
-from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
+from nvflare.fuel.flare_api.flare_api import Session
 from nvflare.fuel.hci.client.file_transfer import _FileSender
 from nvflare.lighter.utils import (
     Identity,
@@ -31,6 +31,8 @@ from nvflare.lighter.utils import (
 )
 from nvflare.private.admin_defs import Message
 from real_network import LEAD, STUDY, Network
+
+from fedward.flare.login import log_in
 
 CLIENT = "nvflare.private.fed.app.client.client_train"
 
@@ -166,7 +168,7 @@ def zipped(files: dict[str, bytes] | dict[zipfile.ZipInfo, bytes]) -> bytes:
 @contextmanager
 def session(network: Network, person: str = LEAD, study: str = STUDY) -> Iterator[Session]:
     """FLARE's own session, for what our Connection does not offer."""
-    opened = new_secure_session(person, str(network.kit(person)), study=study)
+    opened = log_in(network.person(person), study)
     try:
         yield opened
     finally:

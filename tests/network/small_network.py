@@ -18,13 +18,16 @@ from typing import Any
 
 import psutil
 import yaml
-from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
+from nvflare.fuel.flare_api.flare_api import Session
 
 from fedward.flare.components import class_allow_list
+from fedward.flare.login import log_in
 from fedward.flare.recipe import export_job
+from fedward.kits.kit import open_kit
 from fedward.kits.one_machine import free_port
 from fedward.lgg_segmentation import SETTINGS
 from fedward.rounds.record import read_records
+from fedward.settings import DEFAULT_STUDY
 from processes import stop
 
 SERVER, ADMIN = "localhost", "lead@example.org"
@@ -192,7 +195,7 @@ class SmallNetwork:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        session = new_secure_session(ADMIN, str(self.kit(ADMIN)))
+        session = log_in(open_kit(self.kit(ADMIN)), DEFAULT_STUDY)
         try:
             yield session
         finally:

@@ -74,7 +74,7 @@ def test_the_same_kit_started_twice_is_refused_and_the_job_goes_on(net):
 
 def test_jobs_queue_and_say_what_they_wait_for(net):
     with net.session() as session:
-        first = session.submit_job(str(net.job("first", seconds=2.0, rounds=3, sites=(ONE, TWO))))
+        first = session.submit_job(str(net.job("first", seconds=5.0, rounds=3, sites=(ONE, TWO))))
         until(lambda: status_of(session, first) == "RUNNING", 60, "the first job")
         second = session.submit_job(str(net.job("second", seconds=0.5, min_sites=1)))
         reason = f"waits for busy sites: {ONE} (runs 1 job, its most at once); {TWO} (runs 1 job, its most at once)"

@@ -174,7 +174,7 @@ def test_a_program_of_ones_own_commands_nobody(network, logged_in, target, chann
 @pytest.mark.slow
 def test_what_goes_wrong_at_a_hospital_is_not_shown(network, logged_in, tmp_path):
     """A log sentence of a site may name a patient's folder."""
-    job = network.export(tmp_path, "errors", "--hospitals", "2", "--rounds", "40", "--round-deadline", "300")
+    job = network.export(tmp_path, "errors", "--hospitals", "2", "--rounds", "1000", "--round-deadline", "300")
     job_id = network.submit(job)
     try:
         first = network.root / "runs" / "errors" / "rounds.jsonl"

@@ -131,7 +131,7 @@ def cached_file(tmp_path_factory):
     return file, file.read_bytes(), load_prepared(file)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_flipped_byte_gives_other_pixels(cached_file, data):
     file, content, whole = cached_file

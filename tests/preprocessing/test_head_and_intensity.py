@@ -65,7 +65,7 @@ def test_constant_channels_and_volumes_without_a_head_become_zeros():
     assert not scale_intensity(image, np.zeros((2, 5, 5), bool)).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(image=CHANNEL, gain=st.sampled_from([0.25, 2.0, 8.0]), offset=st.integers(0, 100))
 def test_scaling_is_bounded_ordered_and_free_of_the_unit(image, gain, offset):
     head = np.ones((2, 5, 4), bool)

@@ -50,7 +50,7 @@ def dice(one, other):
     return 2 * np.sum(one & other) / (np.sum(one) + np.sum(other))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     height=st.integers(70, 111),
     width=st.integers(70, 111),
@@ -114,7 +114,7 @@ def test_the_volume_is_z_scored_before_it_is_cropped():
     np.testing.assert_allclose(whole, (clipped - clipped.mean()) / clipped.std(), atol=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scale=st.floats(-30, 30), shift=st.floats(-1e4, 1e4), outlier=st.booleans(), new=st.floats(0.9, 2.0))
 def test_float16_is_finite_whatever_the_unit(scale, shift, outlier, new):
     image = np.random.default_rng(1).random((2, 24, 24)) * 10**scale + shift

@@ -22,7 +22,7 @@ def plain(line, axis):
     return np.array(values), np.array(whole)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=SIDES, width=SIDES, down=STEPS, right=STEPS, size=st.integers(8, 40), seed=st.integers(0, 99))
 def test_images_are_the_plain_sums(height, width, down, right, size, seed):
     image = np.random.default_rng(seed).normal(size=(1, height, width)).astype(np.float32)
@@ -35,7 +35,7 @@ def test_images_are_the_plain_sums(height, width, down, right, size, seed):
     np.testing.assert_allclose(result[0][inside], expected[inside], atol=2e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(height=SIDES, width=SIDES, step=STEPS, size=st.integers(8, 60))
 def test_a_constant_stays_one_inside_and_is_zero_outside(height, width, step, size):
     rows, columns = centred(height, step, size), centred(width, step, size)
@@ -48,7 +48,7 @@ def test_a_constant_stays_one_inside_and_is_zero_outside(height, width, step, si
     assert not result[:, outside].any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(height=SIDES, width=SIDES, size=st.integers(8, 60), wobble=st.floats(-9e-5, 9e-5))
 def test_pixels_that_keep_their_size_keep_their_values(height, width, size, wobble):
     image = np.random.default_rng(height).normal(size=(2, height, width)).astype(np.float32)
@@ -85,7 +85,7 @@ def test_labels_keep_to_those_there_are_and_the_largest_share_wins():
 
 
 @given(height=st.integers(9, 30), size=st.integers(8, 40), step=st.sampled_from([0.5, 2 / 3, 0.75, 1.25, 1.5, 2.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_is_symmetric_stays_so_though_shares_tie(height, size, step):
     labels = np.zeros((1, height, height), np.uint8)
     labels[0, 3:-3, 2:-2] = 1

@@ -38,7 +38,7 @@ def test_images_are_antialiased():
     assert resize_images(image, 16)[0, 0, 4:12, 4:12] == pytest.approx(0.5, abs=0.1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(16, 48), seed=st.integers(0, 9))
 def test_shapes_range_and_way_back(height, width, size, seed):
     rng = np.random.default_rng(seed)

@@ -170,7 +170,7 @@ def cached_file(request, tmp_path_factory):
     return file, file.read_bytes(), load_prepared_scan(file)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_flipped_byte_gives_another_scan(cached_file, data):
     file, content, whole = cached_file

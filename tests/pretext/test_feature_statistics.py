@@ -30,7 +30,7 @@ def test_effective_rank_equals_its_definition_by_svd(shape):
     assert effective_rank(matrix) == pytest.approx(math.exp(-sum(p * math.log(p) for p in parts)), rel=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 12), st.integers(1, 12), st.floats(0.01, 100), st.integers(0, 99))
 def test_effective_rank_counts_directions_and_ignores_scale_sides_and_copies(rows, columns, scale, seed):
     matrix = random(rows, columns, seed=seed)

@@ -53,7 +53,7 @@ shapes = {"count": st.integers(1, 6), "size": st.integers(2, 9), "seed": st.inte
 temperatures = st.floats(0.05, 5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(**shapes, temperature=temperatures)
 def test_nt_xent_is_its_formula(count, size, seed, temperature):
     first, second = vectors(count, size, seed), vectors(count, size, seed + 1)
@@ -62,7 +62,7 @@ def test_nt_xent_is_its_formula(count, size, seed, temperature):
     assert nt_xent(second, first, temperature).item() == pytest.approx(loss.item(), abs=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(**shapes, queue=st.integers(1, 8), temperature=temperatures)
 def test_info_nce_is_its_formula(count, size, seed, queue, temperature):
     query, key = (normalize(vectors(count, size, seed + k), dim=1) for k in range(2))
@@ -71,7 +71,7 @@ def test_info_nce_is_its_formula(count, size, seed, queue, temperature):
     assert loss.item() == pytest.approx(slow_info_nce(query, key, negatives.tolist(), temperature), abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(**shapes)
 def test_byol_is_its_formula(count, size, seed):
     prediction, target = vectors(count, size, seed), vectors(count, size, seed + 1)
@@ -79,7 +79,7 @@ def test_byol_is_its_formula(count, size, seed):
     assert 0 <= byol_loss(prediction, target).item() <= 4
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=st.integers(1, 9), seed=st.integers(0, 999))
 def test_rotation_is_its_formula(count, seed):
     logits, turns = vectors(count, 4, seed), torch.arange(count) % 4

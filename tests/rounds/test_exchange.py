@@ -174,13 +174,13 @@ def test_a_table_survives_the_way():
 
 
 @given(st.integers(1, 8), st.integers(0, 2**32 - 1), st.sampled_from(["float16", "float32"]))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_features_that_are_rounded_to_their_precision_are_taken(rows, seed, precision):
     check_table(table(rows, seed, precision), replace(SETTINGS, precision=precision))
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.5))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_features_that_are_alike_but_not_the_same_are_taken(seed, spread):
     """An untrained encoder gives all slices nearly one direction."""
     alike = table(1, seed).rows.astype(float) + spread * table(8, seed + 1).rows

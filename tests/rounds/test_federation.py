@@ -295,6 +295,19 @@ def test_stop_says_why_and_keeps_what_was_finished(settings, folder):
     assert run["ended"] is not None
 
 
+def test_a_round_that_was_interrupted_before_its_record_does_not_count(settings, folder, monkeypatch):
+    def interrupted(file, record):
+        raise KeyboardInterrupt
+
+    federation = make_federation(settings, folder)
+    run_rounds(federation, until=1)
+    monkeypatch.setattr("fedward.rounds.federation.append_record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_rounds(federation, until=2)
+    federation.stop("interrupted", "Ctrl-C")
+    assert read_json(folder.run)["rounds_done"] == len(read_records(folder.rounds)) == 1
+
+
 # --- continuing -------------------------------------------------------------------------------------------------------
 
 

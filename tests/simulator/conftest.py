@@ -1,7 +1,7 @@
 """Hospitals of a few small slices, and the job command run as a user runs it, in folders that hold nothing else."""
 
 import pytest
-from simulated_job import Place, lay_out_sites
+from simulated_job import FIVE, Place, lay_out_sites
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def place(tmp_path):
 
 @pytest.fixture(scope="session")
 def undisturbed(sites, tmp_path_factory):
-    """Three rounds in the simulator, with TensorBoard where it is installed: what other tests compare with."""
+    """Five rounds in the simulator, with TensorBoard where it is installed: what other tests compare with."""
     place = Place(tmp_path_factory.mktemp("undisturbed"))
     try:
         import tensorboard  # noqa: F401
@@ -33,6 +33,8 @@ def undisturbed(sites, tmp_path_factory):
         extra = ["--tensorboard"]
     except ImportError:
         extra = []
-    place.done = place.start(sites, *extra).wait()
-    yield place
-    place.remove()
+    try:
+        place.done = place.start(sites, *FIVE, *extra).wait()
+        yield place
+    finally:
+        place.remove()

@@ -21,6 +21,7 @@ from processes import stop, words
 
 JOBS = Path(__file__).parents[2] / "jobs" / "lgg_segmentation"
 TINY = ["--bias-field", "none", "--image-size", "32", "--features", "2", "--rounds", "3", "--round-deadline", "120"]
+FIVE = ["--rounds", "5"]  # enough that a run interrupted in its second has not come to its end meanwhile
 LIMIT = 150  # seconds until a test gives up on a process
 
 
@@ -38,6 +39,7 @@ class Place:
 
     def __init__(self, root: Path):
         self.root = root
+        self.commands: list[Running] = []
         self.run = RunFolder(root / "runs" / "run")
         self.empty = {name: root / name for name in ("cwd", "home")}
         for folder in self.empty.values():
@@ -51,6 +53,8 @@ class Place:
         }
 
     def remove(self) -> None:
+        for command in self.commands:
+            command.end()  # a test that failed leaves it running
         shutil.rmtree(self.empty["tmp"])
 
     def start(self, sites: Path, *options: str) -> "Running":
@@ -59,7 +63,8 @@ class Place:
         return self.command(*job, *options)
 
     def command(self, *command: str) -> "Running":
-        return Running(list(command), self)
+        self.commands.append(Running(list(command), self))
+        return self.commands[-1]
 
     @property
     def records(self) -> list[dict]:
@@ -92,11 +97,7 @@ class Running:
         self.output = ""
 
     def wait(self, limit: float = LIMIT) -> "Running":
-        try:
-            self.output, _ = self.process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            self.end()
-            raise
+        self.output, _ = self.process.communicate(timeout=limit)
         return self
 
     @property
@@ -141,6 +142,8 @@ class Running:
         return [line for process in alive if (line := " ".join(words(process)))]  # a zombie has none
 
     def end(self) -> None:
-        """Leave nothing behind after a failed test."""
-        self.look() if self.process.poll() is None else None
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            self.look()
         stop(self.family)
+        self.process.wait(10)

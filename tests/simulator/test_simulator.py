@@ -1,6 +1,7 @@
 """Whole runs through the FLARE simulator: three hospitals, three rounds, a network of a few hundred weights."""
 
 import json
+import re
 import shutil
 import signal
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulated_job import FIVE
 
 from fedward.flare.recipe import export_job
 from fedward.rounds.run_folder import RunFolder, read_json, write_json
@@ -39,19 +41,20 @@ def without_times(records: list[dict]) -> list[dict]:
 
 def test_simulator_and_plain_loop_end_in_the_same_bits(undisturbed, sites, place):
     assert undisturbed.done.code == 0, undisturbed.done.output
-    done = place.start(sites, "--env", "loop").wait()
+    done = place.start(sites, *FIVE, "--env", "loop").wait()
     assert done.code == 0, done.output
     assert same_bits(undisturbed.model, place.model)
     assert without_times(undisturbed.records) == without_times(place.records)
-    assert [record["kind"] for record in place.records] == ["training"] * 3 + ["validation"]
-    assert len({tuple(record["weights"].values()) for record in place.records[:3]}) > 1  # they are no constant
+    assert [record["kind"] for record in place.records] == ["training"] * 5 + ["validation"]
+    assert len({tuple(record["weights"].values()) for record in place.records[:5]}) > 1  # they are no constant
     assert undisturbed.state["best_round"] == place.state["best_round"]
 
 
 def test_the_command_shows_each_round_and_where_the_report_is(undisturbed):
     lines = undisturbed.done.output.splitlines()
-    assert [line.split("  ")[0] for line in lines[2:6]] == ["round 1/3", "round 2/3", "round 3/3", "round final"]
-    assert lines[6] == f"Report: {undisturbed.run.report}"
+    rounds = [f"round {number}/5" for number in range(1, 6)]
+    assert [line.split("  ")[0] for line in lines[2:8]] == [*rounds, "round final"]
+    assert lines[8] == f"Report: {undisturbed.run.report}"
     assert undisturbed.run.report.is_file()
 
 
@@ -79,7 +82,7 @@ def test_tensorboard_events(undisturbed):
     events = EventAccumulator(str(files[0].parent))
     events.Reload()
     weights = [(event.step, event.value) for event in events.Scalars("weight/hospital-01")]
-    expected = [(record["round"], record["weights"]["hospital-01"]) for record in undisturbed.records[:3]]
+    expected = [(record["round"], record["weights"]["hospital-01"]) for record in undisturbed.records[:5]]
     assert weights == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected]
     assert {"global/cost", "global/quality", "loss/hospital-03"} <= set(events.Tags()["scalars"])
 
@@ -90,7 +93,7 @@ def test_a_killed_site_ends_a_run_that_needs_it(sites, place):
     running.site("hospital-02").send_signal(signal.SIGKILL)
     running.wait()
     assert running.code == 1
-    assert "hospital-02: its connection was lost" in running.output
+    assert re.search("hospital-02: (its connection was lost|not connected)", running.output)  # in its round, or between
     assert "only 2 of at least 3 sites" in running.output
     assert "Traceback" not in running.output
     assert place.state["state"] == "failed"
@@ -171,7 +174,7 @@ def tiny_job_settings(sites: Path, place) -> dict:
 def test_interrupted_twice_and_continued_ends_in_the_same_bits(undisturbed, sites, place):
     """SIGTERM after the first round, Ctrl-C after the second, then to the end."""
     for rounds, number in ((1, signal.SIGTERM), (2, signal.SIGINT)):
-        running = place.start(sites).until_round(rounds)
+        running = place.start(sites, *FIVE).until_round(rounds)
         running.process.send_signal(number)
         running.wait()
         assert running.code == 130
@@ -181,7 +184,7 @@ def test_interrupted_twice_and_continued_ends_in_the_same_bits(undisturbed, site
         assert place.state["state"] == "interrupted"
         # a record whose round's state was not yet written is dropped when the run goes on
         assert place.state["rounds_done"] in (len(place.records), len(place.records) - 1)
-    done = place.start(sites).wait()
+    done = place.start(sites, *FIVE).wait()
     assert done.code == 0, done.output
     assert same_bits(undisturbed.model, place.model)
     assert without_times(undisturbed.records) == without_times(place.records)

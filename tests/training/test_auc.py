@@ -53,7 +53,7 @@ def test_a_finding_with_one_class_is_blank_and_left_out_of_the_mean():
     assert auc_per_finding(np.empty((0, 2)), np.empty((0, 2))).mean is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 4)), min_size=1, max_size=30),
 )

@@ -19,7 +19,7 @@ def slow(entries):
     return sum(math.log1p(math.exp(-x if y else x)) for x, y in known) / max(len(known), 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ENTRIES)
 def test_it_equals_a_plain_loop_and_unknown_labels_have_no_gradient(entries):
     logits = torch.tensor([[x for x, _ in entries]], requires_grad=True)

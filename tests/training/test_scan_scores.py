@@ -63,7 +63,7 @@ def test_hausdorff_as_monai(seed):
     assert hausdorff95(one, other, SPACING) == pytest.approx(theirs.item(), rel=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.tuples(*[st.floats(0.5, 10)] * 3))
 def test_hausdorff_as_the_slow_reference(seed, spacing):
     rng = np.random.default_rng(seed)

@@ -103,13 +103,14 @@ def _show(network: Path, processes: "Processes") -> None:
     from rich.table import Table
 
     from fedward.errors import FedwardError
+    from fedward.flare.login import CONNECT_SECONDS
     from fedward.flare.session import connect
     from fedward.kits.kit import open_kit
     from fedward.kits.one_machine import ADMIN, kits_folder, memory_gib
 
     alive = processes.alive()
     try:
-        with connect(open_kit(network / ADMIN), patience=0) as connection:
+        with connect(open_kit(network / ADMIN), patience=CONNECT_SECONDS) as connection:  # no second try without server
             seen = connection.sites()
     except FedwardError as error:
         seen = set()

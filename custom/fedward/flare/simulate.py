@@ -1,7 +1,8 @@
-"""Runs one job in the FLARE simulator, in a process of its own: python -m fedward.flare.simulate JOB WORKSPACE SITES
+"""Runs one job in the FLARE simulator: python -m fedward.flare.simulate JOB WORKSPACE SITES CALLER
 
-Its caller, `fedward.simulator`, watches the run folder and ends this process where that is needed. FLARE's simulator
-waits for ever for a site whose process has died, and for all sites where a path holds a space; here it does not.
+In a process of its own. Its caller, `fedward.simulator`, watches the run folder and ends this process where that is
+needed. FLARE's simulator waits for ever for a site whose process has died, and for all sites where a path holds a
+space; here it does not.
 """
 
 import os
@@ -52,10 +53,11 @@ class WatchedClients(SimulatorClientRunner):
 
 
 def _process_of(port: int) -> psutil.Process | None:
-    """The living child that was told this port."""
+    """The living child that was told this port; one that has no command line yet, as it starts, may be it."""
     for child in psutil.Process().children():
         with suppress(psutil.Error):
-            if child.status() != psutil.STATUS_ZOMBIE and str(port) in child.cmdline():
+            words = child.cmdline()
+            if child.status() != psutil.STATUS_ZOMBIE and (not words or str(port) in words):
                 return child
     return None
 
@@ -97,9 +99,12 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(job: str, workspace: str, sites: str) -> int:
-    """Run with as many threads as sites, or FLARE swaps sites in and out of the processes (10 times slower rounds)."""
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+def main(job: str, workspace: str, sites: str, caller: str) -> int:
+    """Run with as many threads as sites, or FLARE swaps sites in and out of the processes (10 times slower rounds).
+
+    `caller`: its process id, told because it may have ended before it could be asked for here.
+    """
+    threading.Thread(target=end_with, args=(int(caller),), daemon=True).start()
     simulator_runner.shlex = SimpleNamespace(split=quoting_split(sys.executable, os.path.abspath(workspace)))
     return WatchedSimulator(job, workspace, clients=sites, threads=len(sites.split(","))).run() or 0
 

@@ -191,13 +191,13 @@ class Federation:
             record["shares"] = outcome.shares
             record["weights"] = outcome.weights
             self.parameters = {**self.parameters, **outcome.parameters}
-            self.rounds_done = current.number
         if self.exchanged is not None:
             record["exchange"], self.exchanged = self.exchanged, None
         record["seconds"] = round(current.seconds, 3)
         record["ended"] = now()
         append_record(self.folder.rounds, record)
         if outcome is not None:
+            self.rounds_done = current.number  # not before: an interruption must not count a round without its record
             self._save_state()
         self.open_round_ = None
         self.write_run("running")
