@@ -1,4 +1,5 @@
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -227,6 +228,17 @@ def test_command_prints_and_writes(tmp_path):
     assert result.exit_code == 0, result.output
     assert "0.6700" in result.output
     assert "0.6700" in out.read_text()
+
+
+@pytest.mark.parametrize(("rounds", "models"), [((3, 3), ["Best model"]), ((3, 2), ["Best model", "Last model"])])
+def test_a_best_model_that_is_the_last_is_told_once(tmp_path, rounds, models):
+    names = ("fedavg", "dcew")
+    roots = [str(finished_run(tmp_path / m, m, PATIENTS, best_round=n)) for m, n in zip(names, rounds, strict=True)]
+    out = tmp_path / "comparison.md"
+    result = CliRunner().invoke(cli, ["compare", *roots, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert re.findall("(?m)^## (Best model|Last model)", out.read_text()) == models
+    assert ("best model of each run is that of its last round" in result.output) == (len(models) == 1)
 
 
 def test_command_refuses_wrong_usage(tmp_path, capsys):

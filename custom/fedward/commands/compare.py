@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     help="Classification: count rounds to this validation mean AUC.  [default: that of the reference's last model]",
 )
 def command(runs: tuple[Path, ...], out: Path | None, reference: Path | None, target_auc: float | None) -> None:
-    """Compare finished RUNs on the same test patients, for the best and the last model.
+    """Compare finished RUNs on the same test patients, for the best model and, where it is another, the last.
 
     Runs of one method on different folds are put together (segmentation), its seeds are averaged. Runs that were tested
     on different patients are refused, as are runs of different tasks.
@@ -66,9 +66,10 @@ def command(runs: tuple[Path, ...], out: Path | None, reference: Path | None, ta
 def _segmentations(runs: "list[Run]", out: Path | None) -> None:
     from fedward.reports.compare import compare_runs
     from fedward.reports.comparison_text import PUBLISHED_NOTE, markdown, terminal_tables
+    from fedward.reports.methods import models_to_compare
     from fedward.rounds.run_folder import write_bytes
 
-    comparisons = [compare_runs(runs, model) for model in ("best", "last")]
+    comparisons = [compare_runs(runs, model) for model in models_to_compare(runs)]
     _check_own(out)
     if out is not None:  # before printing: a path that cannot be written should not hide behind a screen of tables
         write_bytes(out, markdown(comparisons).encode())
@@ -79,9 +80,10 @@ def _segmentations(runs: "list[Run]", out: Path | None) -> None:
 def _classifications(runs: "list[Run]", reference: "Run | None", target: float | None, out: Path | None) -> None:
     from fedward.reports.auc_comparison_text import markdown, save_chart, terminal_tables
     from fedward.reports.compare_auc import compare_classifications
+    from fedward.reports.methods import models_to_compare
     from fedward.rounds.run_folder import write_bytes
 
-    comparisons = [compare_classifications(runs, model, reference, target) for model in ("best", "last")]
+    comparisons = [compare_classifications(runs, model, reference, target) for model in models_to_compare(runs)]
     written = [out, out.with_suffix(".png")] if out else []
     _check_own(*written)
     if written:
@@ -93,10 +95,11 @@ def _classifications(runs: "list[Run]", reference: "Run | None", target: float |
 
 def _structures(runs: "list[Run]", reference: "Run | None", out: Path | None) -> None:
     from fedward.reports.compare_structures import compare_structures
+    from fedward.reports.methods import models_to_compare
     from fedward.reports.structures_comparison_text import markdown, save_picture, terminal_tables
     from fedward.rounds.run_folder import write_bytes
 
-    comparisons = [compare_structures(runs, model, reference) for model in ("best", "last")]
+    comparisons = [compare_structures(runs, model, reference) for model in models_to_compare(runs)]
     written = [out, out.with_suffix(".png")] if out else []
     _check_own(*written)
     if written:

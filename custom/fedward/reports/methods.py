@@ -86,9 +86,16 @@ def training_settings(run: Run) -> dict[str, object]:
     return {key: value for key, value in items if key not in ("local_epochs", "local_steps")}
 
 
+def models_to_compare(runs: Sequence[Run]) -> list[str]:
+    """The best and the last model; the best alone where it is every run's last."""
+    return ["best"] if all(run.best_round == run.rounds_done for run in runs) else ["best", "last"]
+
+
 def notes_on_runs(runs: Sequence[Run]) -> list[str]:
-    """What makes runs less comparable than they look: sentences for the reader."""
+    """What makes runs less comparable than they look, and what else their tables do not tell: for the reader."""
     notes = []
+    if models_to_compare(runs) == ["best"]:
+        notes.append("The best model of each run is that of its last round: they are told once.")
     unfinished = sorted(run.name for run in runs if run.info.get("state") != "finished")
     if unfinished:
         notes.append(f"Not finished: {', '.join(unfinished)}.")
