@@ -40,6 +40,14 @@ def test_a_warning_is_told_once(terminal):
     assert shown(records, terminal).count("Warning: hospital-02: no validation patient") == 1
 
 
+def test_sites_that_say_the_same_share_a_line():
+    records = fake_records(rounds=2)
+    for record, sites in zip(records, (["a", "b"], ["a", "b", "c"]), strict=False):
+        record["warnings"] = [{"site": site, "message": "no validation patient"} for site in sites]
+    warnings = [line for line in shown(records, terminal=False).splitlines() if "no validation patient" in line]
+    assert warnings == ["Warning: a, b: no validation patient", "Warning: c: no validation patient"]
+
+
 def test_a_terminal_ends_with_the_whole_table_and_the_last_weights():
     text = shown(fake_records(rounds=25), terminal=True)
     final = text[text.rindex("round  sites") :]

@@ -21,10 +21,10 @@ class LiveTable:
     """Shows each record that `add` is given; used as a context manager.
 
     `rounds` is None where their number is not known; images per second need the `batch_size`; without a `task` the
-    columns follow from what the records hold. Cost, Dice, AUC and the
-    like are those of the model the round received, so the last global model has a line of its own. On a terminal the
-    latest rounds that fit are redrawn, with each hospital's last weight below; the whole table is left behind at the
-    end. Elsewhere (a pipe, a log) every record is one plain line. Warnings and notes are told once.
+    columns follow from what the records hold. Cost, Dice, AUC and the like are those of the model the round received,
+    so the last global model has a line of its own. On a terminal the latest rounds that fit are redrawn, with each
+    hospital's last weight below; the whole table is left behind at the end. Elsewhere (a pipe, a log) every record is
+    one plain line. Warnings and notes are told once.
     """
 
     def __init__(
@@ -60,11 +60,16 @@ class LiveTable:
             )
 
     def _warn(self, record: Record) -> None:
-        warnings = [f"{w.get('site') or 'server'}: {w.get('message')}" for w in record.get("warnings") or ()]
-        for text in warnings:
-            if text not in self._told:
-                self._told.add(text)
-                self.console.print(f"Warning: {text}", style="yellow", soft_wrap=True, highlight=False, markup=False)
+        """One line a sentence, with all whose it is: ten hospitals often have the same to say."""
+        news: dict[str, list[str]] = {}
+        for warning in record.get("warnings") or ():
+            site, message = str(warning.get("site") or "server"), str(warning.get("message"))
+            if f"{site}: {message}" not in self._told:
+                self._told.add(f"{site}: {message}")
+                news.setdefault(message, []).append(site)
+        for message, sites in news.items():
+            text = f"Warning: {', '.join(sites)}: {message}"
+            self.console.print(text, style="yellow", soft_wrap=True, highlight=False, markup=False)
 
     def _note(self, record: Record) -> None:
         """Say once why the loss rises where features of others come in."""
