@@ -23,7 +23,7 @@ from nvflare.fuel.flare_api.flare_api import Session
 from fedward.flare.components import class_allow_list
 from fedward.flare.login import log_in
 from fedward.flare.recipe import export_job
-from fedward.kits.kit import open_kit
+from fedward.kits.kit import Kit, Network
 from fedward.kits.one_machine import free_port
 from fedward.lgg_segmentation import SETTINGS
 from fedward.rounds.record import read_records
@@ -195,7 +195,10 @@ class SmallNetwork:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        session = log_in(open_kit(self.kit(ADMIN)), DEFAULT_STUDY)
+        server = {"name": SERVER, "host": SERVER, "port": self.port}
+        network = Network("net", server, SITES, None, {}, {}, {}, fedward="", nvflare="", ca_sha256="")
+        kit = Kit(self.kit(ADMIN), "admin", ADMIN, network, SERVER, self.port, "tcp")  # plain kits name no sites
+        session = log_in(kit, DEFAULT_STUDY)
         try:
             yield session
         finally:
