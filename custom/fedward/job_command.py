@@ -161,12 +161,15 @@ def _sites(options: dict[str, Any], export: bool, kit: Kit | None) -> tuple[str,
     if options["sites_folder"] is None:
         if at == COORDINATOR:
             if options["hospitals"]:
-                raise UsageError("--hospitals is for --at hospitals")
+                raise UsageError("--hospitals is for --at hospitals: leave one of them out")
             return (COORDINATOR,)
         return tuple(site_name(number + 1) for number in range(options["hospitals"] or 10))
     sites = find_sites(options["sites_folder"])
     if options.get("at") and (at == COORDINATOR) != (sites == (COORDINATOR,)):
-        raise UsageError(f"--at {at}: {options['sites_folder']} holds {', '.join(sites)}")
+        raise UsageError(
+            f"--at {at} is not for {options['sites_folder']}, which holds {', '.join(sites)}: leave --at out, or give "
+            "other --sites"
+        )
     return sites
 
 
@@ -178,7 +181,10 @@ def _data_set(job: Job, options: dict[str, Any], sites: tuple[str, ...]) -> str:
     held = str(read_partition(options["sites_folder"])["data_set"])
     if held != (asked or held) or held not in job.data_sets:
         wanted = asked or " or ".join(job.data_sets)
-        raise UsageError(f"{options['sites_folder']} holds images of {held}, and this run is for {wanted}")
+        raise UsageError(
+            f"{options['sites_folder']} holds images of {held}, and this run is for {wanted}: give other --sites, or "
+            "another job"
+        )
     return held
 
 

@@ -44,7 +44,10 @@ def start_network(
         )
     kits = provision(network, project, port, poc)
     if astray := [name for name in hospitals if not (kits / name).is_dir()]:
-        raise FedwardError(f"{project} defines no {', '.join(astray)}, which {sites_folder} holds")
+        raise FedwardError(
+            f"{project} defines no {', '.join(astray)}, which {sites_folder} holds: give --sites with fewer hospitals, "
+            f"or a project file with more; remove {network} first"
+        )
     check_port_free(kits)
     fill_in(kits, sites_folder, hospitals, network, threads_per_site(len(hospitals)))
     name_people(network, kits)
@@ -92,4 +95,6 @@ def _wait(network: Path, processes: Processes, hospitals: set[str]) -> None:
             reason = str(error)
             time.sleep(ASK_SECONDS)
     missing = ", ".join(sorted(hospitals - seen)) if seen else reason
-    raise FedwardError(f"not connected after {CONNECT_SECONDS:.0f} s: {missing}; see console.txt in the kits")
+    raise FedwardError(
+        f"not connected after {CONNECT_SECONDS:.0f} s: {missing}; see console.txt of its kit below {network}"
+    )

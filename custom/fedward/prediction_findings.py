@@ -79,7 +79,7 @@ def predict_findings(
     for batch in _batches(readable(paths, size, workers, unreadable)):
         probabilities = predict_probabilities(model, np.stack([image for _, image in batch]), crop, device)
         if not np.isfinite(probabilities).all():
-            raise FedwardError("the model gives probabilities that are not finite: its weights are damaged")
+            raise FedwardError("the model gives probabilities that are not finite: damaged weights; give another")
         for (path, image), row in zip(batch, probabilities, strict=True):
             name, best = path.relative_to(source).as_posix(), int(row.argmax())
             writer.writerow([name, *(f"{value:.6f}" for value in row)])

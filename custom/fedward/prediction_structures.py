@@ -151,7 +151,7 @@ def _labels(model: Any, scan: PreparedScan, device: Any) -> NDArray[np.uint8]:
 
     logits = predict_logits(model, torch.from_numpy(scan.image).unsqueeze(1), device)
     if not bool(logits.isfinite().all()):
-        raise FedwardError("the model gives outputs that are not finite: its weights are damaged")
+        raise FedwardError("the model gives outputs that are not finite: damaged weights; give another")
     labels: NDArray[np.uint8] = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
     return labels
 

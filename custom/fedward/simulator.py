@@ -71,7 +71,7 @@ def simulate(
         message = f"the simulator ended with exit code {process.poll()} before the run was over"
         _mark(folder, "failed", message)
     if state != "finished":
-        raise FedwardError(f"{message}\n(the simulator's log: {log_file})")
+        raise FedwardError(f"{message}\n(the simulator's log: {log_file}; the same command goes on with the run)")
 
 
 def _follow(
@@ -102,16 +102,17 @@ def _follow(
                 return
         elif state is None and idle > START_LIMIT:
             raise FedwardError(
-                f"the simulator has not begun the run after {START_LIMIT:g} s; its log ends with\n{_tail(log_file)}"
+                f"the simulator has not begun the run after {START_LIMIT:g} s: is there memory for all sites? "
+                f"{log_file} ends with\n{_tail(log_file)}"
             )
         elif state == "running" and idle > round_deadline + ROUND_GRACE:
             message = f"nothing has happened for {idle:.0f} s although a round ends after {round_deadline:g} s"
             _mark(folder, "failed", message)
-            raise FedwardError(f"{message}; the simulator's log ends with\n{_tail(log_file)}")
+            raise FedwardError(f"{message}; the same command goes on. {log_file} ends with\n{_tail(log_file)}")
     for record in read_records(folder.rounds)[shown:]:
         on_record(record)
     if _state(folder)[0] is None:
-        raise FedwardError(f"the simulator could not begin the run; its log ends with\n{_tail(log_file)}")
+        raise FedwardError(f"the simulator could not begin the run; {log_file} ends with\n{_tail(log_file)}")
 
 
 def _state(folder: RunFolder) -> tuple[str | None, str]:

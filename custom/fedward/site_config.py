@@ -92,7 +92,10 @@ class SiteConfig:
             )
         folder = self.data_sets[data_set]
         if not folder.is_dir():
-            raise FedwardError(f"data set {data_set!r} of {self.source} lies in {folder}, which is no folder")
+            raise FedwardError(
+                f"data set {data_set!r} of {self.source} lies in {folder}, which is no folder: mount it, or correct "
+                "the path"
+            )
         return folder
 
     def cache_folder(self) -> Path:
@@ -115,13 +118,16 @@ class SiteConfig:
         if patients < self.min_patients:
             raise DataError(
                 f"{site}: {patients} training patients, and {self.source} asks for min_patients {self.min_patients} "
-                "at least: this site does not train on so few"
+                "at least: this site does not train on so few; add patients, or leave it out of the run"
             )
 
     def registered_weights(self, name: str) -> RegisteredWeights:
         if name not in self.weights:
             known = ", ".join(["random", *sorted(self.weights)])
-            raise FedwardError(f"starting weights {name!r} are not registered in {self.source} (known: {known})")
+            raise FedwardError(
+                f"starting weights {name!r} are not registered in {self.source} (known: {known}): register them with "
+                "fedward register-weights"
+            )
         return self.weights[name]
 
     def runs_folder(self) -> Path:

@@ -18,6 +18,9 @@ KINDS: dict[str, type] = {  # task -> the data sets it takes
     "structures": ScanDataSet,
     "contrast": ScanDataSet,
 }
+NO_SERVER_COST = (
+    "cost_source server_validation is not for pretraining: its losses compare with nothing; take site_validation"
+)
 GREY_CHANNELS = 3  # a grey image three times, as networks trained on photographs expect it
 
 
@@ -77,7 +80,7 @@ def _check_scans(settings: "RunSettings", data_set: ScanDataSet) -> None:
         if training.network != contrast.network:
             raise UsageError(f"contrast method {contrast.method} trains {contrast.network}, not {training.network}")
         if settings.aggregation.cost_source == "server_validation":
-            raise UsageError("cost_source server_validation is not for pretraining: its losses compare with nothing")
+            raise UsageError(NO_SERVER_COST)
         return
     if not data_set.structures:
         raise UsageError(f"data set {data_set.name} has no labels to segment: it serves pretraining")
@@ -102,10 +105,13 @@ def _check_classification(settings: "RunSettings", data_set: ImageDataSet) -> No
             "classifier alone (linear)"
         )
     if training.mode == "linear" and settings.aggregation.cost_source == "server_validation":
-        raise UsageError("cost_source server_validation is not for mode linear: only classifiers reach the server")
+        raise UsageError(
+            "cost_source server_validation is not for mode linear, where classifiers alone reach the server: take "
+            "site_validation"
+        )
     size = settings.preprocessing.image_size
     if (training.crop_size or size) > size:
-        raise UsageError(f"crop_size {training.crop_size} is larger than the images of {size} pixels")
+        raise UsageError(f"crop_size {training.crop_size} is larger than the images of {size} pixels: lower it")
     check_image_size(training.network, training.network_args, training.crop_size or size)
 
 
@@ -117,7 +123,7 @@ def _check_pretext(settings: "RunSettings") -> None:
     check_image_size(training.network, training.network_args, pretext.crop_size)
     pretext.check(training.batch_size, settings.preprocessing.image_size)
     if settings.aggregation.cost_source == "server_validation":
-        raise UsageError("cost_source server_validation is not for pretraining: its losses compare with nothing")
+        raise UsageError(NO_SERVER_COST)
     if settings.selection.label_fraction != 1:
         raise UsageError("label_fraction is for classification: pretraining uses no labels")
     if pretext.private_state == "keep" and len(settings.sites) > 1:

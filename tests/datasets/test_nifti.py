@@ -250,7 +250,7 @@ def test_other_labels_are_refused(tmp_path, wrong, most, shown):
     image = write_nifti(tmp_path / "a.nii.gz", voxels())
     problem = refused(image, write_nifti(tmp_path / "gt.nii.gz", wrong), most)
     assert problem.reason == shown
-    assert problem.advice == f"whole numbers 0 to {most} are known"
+    assert problem.advice == f"export it with whole numbers 0 to {most}"
 
 
 def test_labels_saved_as_float_are_labels(tmp_path):

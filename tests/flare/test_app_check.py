@@ -118,7 +118,8 @@ def test_a_site_asks_its_own_policy_about_whoever_signed(service, consortium, de
     monkeypatch.setattr(AuthorizationService, "the_authorizer", policy)
     assert service(deployed(consortium.hospital)) == ("", {})
     said = service(deployed(consortium.hospital, user="member@c.org"))[0]
-    assert said == "hospital-01 takes no jobs of member@c.org (member of c): its authorization.json forbids it"
+    takes_none = "hospital-01 takes no jobs of member@c.org (member of c): its authorization.json forbids it"
+    assert said == f"{takes_none}; leave it out, or ask its IT"
     rights["lead"]["submit_job"] = ["o:one"]  # this hospital takes jobs of its own people alone
     policy = FLAuthorizer("one", {"format_version": "1.0", "permissions": rights})
     monkeypatch.setattr(AuthorizationService, "the_authorizer", policy)

@@ -87,7 +87,7 @@ def test_a_kit_that_ended_by_itself_says_what_it_printed(sleeping_kit, tmp_path)
     end = time.monotonic() + 10
     while not processes.dead() and time.monotonic() < end:
         time.sleep(0.05)
-    assert processes.dead() == ["kit ended: 1 problem: not ready"]
+    assert processes.dead() == [f"kit ended, see {sleeping_kit / 'console.txt'}: 1 problem: not ready"]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,12 @@ def test_project_files_that_cannot_be_used(tmp_path, text, message):
         project.write_text(text)
     with pytest.raises(UsageError, match=message):
         provision(tmp_path / "network", project, None)
+
+
+def test_a_provisioning_that_takes_too_long_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedward.kits.one_machine.PROVISION_SECONDS", 0.01)
+    with pytest.raises(FedwardError, match=r"not done after 0\.01 s: give the same command again"):
+        provision(tmp_path / "network", PROJECT, None)
 
 
 def test_what_flare_says_of_a_project_file_reaches_the_user(tmp_path):

@@ -178,6 +178,6 @@ def test_no_test_patient_and_none_with_labels(tmp_path, caplog):
     assert not write_test(folder, run_settings(), tmp_path, "cpu")
     write_patient(tmp_path / "test", 1, unlabelled=(1, 9))
     assert load_test_set(run_settings(), tmp_path) is None
-    assert "2 of 2 test scans have no labels" in caplog.text
+    assert f"2 of 2 test scans in {tmp_path / 'test'} have no labels" in caplog.text
     assert not write_local_test(folder, replace(run_settings(), rounds=2), tmp_path, ("hospital-01",), "cpu")
     assert not folder.test.exists()

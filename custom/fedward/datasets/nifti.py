@@ -237,7 +237,7 @@ def _read_labels(path: Path, most: int, image: Path, grid: Grid) -> NDArray[np.u
     found = np.unique(values)
     if wrong := [value for value in found.tolist() if not 0 <= value <= most or value != int(value)]:
         shown = ", ".join(f"{value:g}" for value in wrong[:6]) + (", ..." if len(wrong) > 6 else "")
-        raise FileProblem(path, f"wrong labels: {shown}", f"whole numbers 0 to {most} are known")
+        raise FileProblem(path, f"wrong labels: {shown}", f"export it with whole numbers 0 to {most}")
     return values.astype(np.uint8)
 
 

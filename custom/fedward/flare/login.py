@@ -42,7 +42,10 @@ def log_in(
         if not isinstance(result, Exception):
             return result
         if isinstance(result, AuthenticationError | AuthorizationError):
-            raise FedwardError(f"the server refused {kit.name}, study {study!r}: {result}") from result
+            raise FedwardError(
+                f"the server refused {kit.name}, study {study!r}: {result}: name a --study that you are a member of, "
+                "or ask the project admin"
+            ) from result
         reason = _reason(result)
         if not _no_answer(result):
             raise FedwardError(f"no session with {where}: {reason} (fedward check-kit {kit.root})") from result

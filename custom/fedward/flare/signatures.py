@@ -45,5 +45,6 @@ def check_may_submit(signer: Signer, site: str) -> None:
     allowed, reason = AuthorizationService.authorize(AuthzContext(right="submit_job", user=person, submitter=person))
     if reason or not allowed:
         raise UsageError(
-            f"{site} takes no jobs of {signer.name} ({signer.role} of {signer.org}): its authorization.json forbids it"
+            f"{site} takes no jobs of {signer.name} ({signer.role} of {signer.org}): its authorization.json forbids it;"
+            " leave it out, or ask its IT"
         )

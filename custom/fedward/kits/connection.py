@@ -161,7 +161,8 @@ def _not_our_server(kit: Kit, error: ssl.SSLCertVerificationError, timeout: floa
     where, why = f"{kit.host}:{kit.port}", error.verify_message or "not verified"
     certificate = _fetch(kit, timeout)
     if certificate is None:
-        return problem("TLS handshake", f"{where} has a certificate that rootCA.pem does not vouch for ({why})", "")
+        text = f"{where} has a certificate that rootCA.pem does not vouch for ({why})"
+        return problem("TLS handshake", text, "ask the lead for host and port, and IT whether a proxy inspects TLS")
     issuer = common_name(certificate.issuer) or certificate.issuer.rfc4514_string()
     if "expired" in why or "not yet valid" in why:
         text = f"the server's certificate is {why.removeprefix('certificate ').removeprefix('has ')}"

@@ -76,7 +76,10 @@ def check_network(settings: RunSettings, network: Network) -> None:
     """UsageError where the job names a site or study that the network does not have, or a site outside the study."""
     unknown = [site for site in settings.sites if site not in network.sites]
     if unknown:
-        raise UsageError(f"{_listed(unknown)}: no such site in {network.name}, which has {_listed(network.sites)}")
+        raise UsageError(
+            f"{_listed(unknown)}: no such site in {network.name}, which has {_listed(network.sites)}: leave it out, or "
+            "have the lead add it"
+        )
     if settings.study not in network.studies:
         if settings.study == DEFAULT_STUDY:
             return  # FLARE's name for no study: all sites
@@ -85,7 +88,10 @@ def check_network(settings: RunSettings, network: Network) -> None:
     enrolled = network.studies[settings.study].get("sites", [])
     outside = [site for site in settings.sites if site not in enrolled]
     if outside:
-        raise UsageError(f"{_listed(outside)}: not part of study {settings.study!r}, which has {_listed(enrolled)}")
+        raise UsageError(
+            f"{_listed(outside)}: not part of study {settings.study!r}, which has {_listed(enrolled)}: leave it out, "
+            "or have the lead enrol it"
+        )
 
 
 def check_server(settings: RunSettings, config: SiteConfig) -> None:
@@ -93,7 +99,8 @@ def check_server(settings: RunSettings, config: SiteConfig) -> None:
     if settings.starting_weights != RANDOM and settings.starting_weights not in config.weights:
         raise UsageError(
             f"starting weights {settings.starting_weights!r} are not registered at the server "
-            f"(registered: {_listed([RANDOM, *sorted(config.weights)])})"
+            f"(registered: {_listed([RANDOM, *sorted(config.weights)])}): name one of these, or have the lead register "
+            "them"
         )
     if settings.aggregation.cost_source == "server_validation" and settings.data_set not in config.validation:
         raise UsageError(
@@ -116,7 +123,10 @@ def check_site(settings: RunSettings, site: str, config: SiteConfig) -> None:
             continue
         folder = config.data_sets.get(name)
         if folder is None:
-            raise UsageError(f"{site} has no data set {name!r} (it has: {_listed(sorted(config.data_sets))})")
+            raise UsageError(
+                f"{site} has no data set {name!r} (it has: {_listed(sorted(config.data_sets))}): leave {site} out, or "
+                "ask it to add the data set to its fedward.yml"
+            )
         if not folder.is_dir():
             raise UsageError(f"the folder of data set {name!r} is missing at {site}: ask its data manager")
 

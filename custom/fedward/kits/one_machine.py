@@ -31,6 +31,7 @@ from fedward.simulation import CACHE, registered_weights, server_validation, sit
 PROJECT = Path(__file__).parents[1] / "one_machine.yml"  # that of provisioning/
 LEAD, ADMIN = "lead", "project_admin"
 TEMPLATE_DATA = {"/data/lgg", "/data/images"}  # what the kits' fedward.yml says before anybody fills it in
+PROVISION_SECONDS = 300.0
 STOP_SECONDS = 10.0
 TAIL = 12
 OURS = {"phantoms", "sites", "workspace", "project.yml", "processes.json", "runs", LEAD, ADMIN, ".nvflare"}
@@ -59,19 +60,26 @@ def provision(network: Path, project: Path, port: int | None, poc: bool = False)
     write_bytes(network / "project.yml", yaml.safe_dump(values, sort_keys=False).encode())
     words = ["poc", "prepare", "-i", "project.yml"] if poc else ["provision", "-p", "project.yml", "-w", "workspace"]
     here = network.resolve()
-    done = subprocess.run(
-        [sys.executable, "-m", "nvflare.cli", *words],
-        cwd=network,
-        # FLARE notes in the home folder where its POC lies, and would put the POC under /tmp
-        env={**os.environ, "NVFLARE_POC_WORKSPACE": str(here / "workspace"), "HOME": str(here)},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=300,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "nvflare.cli", *words],
+            cwd=network,
+            # FLARE notes in the home folder where its POC lies, and would put the POC under /tmp
+            env={**os.environ, "NVFLARE_POC_WORKSPACE": str(here / "workspace"), "HOME": str(here)},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=PROVISION_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FedwardError(
+            f"provisioning was not done after {PROVISION_SECONDS:g} s: give the same command again when the machine is "
+            "less busy"
+        ) from error
     if done.returncode:
         shutil.rmtree(network / "workspace", ignore_errors=True)
-        raise FedwardError(f"provisioning failed: {(done.stderr or done.stdout).strip()[-1500:]}")
+        said = (done.stderr or done.stdout).strip()[-1500:]
+        raise FedwardError(f"provisioning failed: {said}\nCorrect {project}, then give the same command again")
     return kits_folder(network)
 
 
@@ -79,11 +87,13 @@ def _project(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not any(p["type"] == "server" for p in values["participants"]):
-            raise UsageError(f"{path} names no server")
+            raise UsageError(f"{path} names no server: add a participant of type server")
     except FileNotFoundError:
         raise UsageError(f"{path} is missing: give a project file, such as provisioning/one_machine.yml") from None
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is no project file of nvflare provision ({error})") from error
+        raise UsageError(
+            f"{path} is no project file of nvflare provision ({error}): give one such as provisioning/one_machine.yml"
+        ) from error
     return dict(values)
 
 
@@ -177,7 +187,8 @@ class Processes:
     def dead(self) -> list[str]:
         """A line for each started kit that ended by itself, with the end of what it printed."""
         gone = [entry for entry in self.entries if _same(entry) is None]
-        return [f"{entry['name']} ended: {tail(Path(entry['kit']) / 'console.txt')}" for entry in gone]
+        consoles = [(entry["name"], Path(entry["kit"]) / "console.txt") for entry in gone]
+        return [f"{name} ended, see {console}: {tail(console)}" for name, console in consoles]
 
     def stop(self) -> list[str]:
         """End what was started, with its job processes, and nothing else; returns the names."""

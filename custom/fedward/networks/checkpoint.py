@@ -60,13 +60,17 @@ def read_model(path: Path) -> tuple[Parameters, dict[str, Any]]:
             metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
             parameters = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise FedwardError(f"{path} is not a readable model file ({error})") from error
+        raise FedwardError(f"{path} is not a readable model file ({error}): copy it again, or give another") from error
     known = isinstance(metadata, dict) and isinstance(metadata.get("network_args"), dict) and "network" in metadata
     if not known:
-        raise FedwardError(f"{path} does not say which network it holds: it was not written by fedward")
+        raise FedwardError(
+            f"{path} does not say which network it holds: it was not written by fedward; give the model of a run"
+        )
     expected = fingerprint(metadata["network"], metadata["network_args"], parameters)
     if metadata.get("fingerprint") != expected:
-        raise FedwardError(f"{path}: the weights do not belong to the network named in the file (fingerprint differs)")
+        raise FedwardError(
+            f"{path}: the weights do not belong to the network named in the file (fingerprint differs): copy it again"
+        )
     return parameters, metadata
 
 
@@ -82,7 +86,10 @@ def read_registered(path: Path, sha256: str) -> tuple[Parameters, dict[str, Any]
         raise FedwardError(f"the registered starting weights {path} are missing: register them again")
     found = sha256_of(path)
     if found != sha256:
-        raise FedwardError(f"{path} has SHA-256 {found}, registered is {sha256}: the file is another one, or damaged")
+        raise FedwardError(
+            f"{path} has SHA-256 {found}, registered is {sha256}: the file is another one, or damaged; restore it, or "
+            "register it again"
+        )
     return read_model(path)
 
 

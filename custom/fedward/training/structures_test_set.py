@@ -61,7 +61,7 @@ def load_test_set(settings: RunSettings, sites_folder: Path) -> TestSet | None:
     scans = [scan for scan in found if scan.labels is not None]
     unlabelled = len(found) - len(scans)
     if unlabelled:
-        log.warning("%d of %d test scans have no labels: they are left out", unlabelled, len(found))
+        log.warning("%d of %d test scans in %s have no labels: they are left out", unlabelled, len(found), folder)
     prepared = prepare_scans(reader, scans, settings.preprocessing, sites_folder / CACHE)
     slices = stack_scans(prepared, True)
     return None if slices is None else TestSet(scans, slices, reader.structures, unlabelled)
