@@ -59,7 +59,7 @@ def refusal(kit: Path) -> str:
         and privacy.is_file()
         and (wrong := privacy_problems(privacy))
     ):
-        return f"{privacy}: {wrong[0]}: run: fedward check-kit {kit}"
+        return f"{wrong[0]}: run: fedward check-kit {kit}"  # it names the file
     if (kit / "startup" / ROLE_FILES["server"]).is_file():
         return _second_server(kit)
     return ""
