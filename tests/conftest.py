@@ -10,6 +10,7 @@ NETWORK = "tests/network/"
 
 # The code alone decides whether a test passes: neither how busy the machine is nor which examples were drawn
 settings.register_profile("fedward", deadline=None, derandomize=True)
+settings.register_profile("other-examples", deadline=None)
 settings.load_profile("fedward")
 
 

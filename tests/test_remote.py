@@ -130,10 +130,11 @@ def test_event_files_of_a_watched_job_need_a_folder(capsys):
     assert "--tensorboard is for --out" in capsys.readouterr().err
 
 
-def test_a_run_that_failed_says_the_runs_own_reason(go):
-    run = {"state": "failed", "error": {"message": "round 2: only 1 of 2 sites", "site": None}}
-    with pytest.raises(FedwardError, match="job job-1 failed: round 2: only 1 of 2 sites"):
-        go(FakeServer(["FINISHED:EXECUTION_EXCEPTION"], run))
+@pytest.mark.parametrize(("rounds", "goes_on"), [(1, "; submitted again, it goes on from its last round"), (0, "")])
+def test_a_run_that_failed_says_the_runs_own_reason(go, rounds, goes_on):
+    error = {"message": "round 2: only 1 of 2 sites", "site": None}
+    with pytest.raises(FedwardError, match=f"job job-1 failed: round 2: only 1 of 2 sites{goes_on}$"):
+        go(FakeServer(["FINISHED:EXECUTION_EXCEPTION"], {"state": "failed", "rounds_done": rounds, "error": error}))
 
 
 def test_a_job_that_never_ran_says_which_site_refused_it(go):
@@ -226,5 +227,5 @@ def test_watching_does_not_replace_the_run_of_another_job(tmp_path):
 
 
 def test_a_download_without_a_run(tmp_path):
-    with pytest.raises(FedwardError, match="holds no run folder"):
+    with pytest.raises(FedwardError, match="see the server's log"):
         find_run(tmp_path)

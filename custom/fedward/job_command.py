@@ -181,10 +181,8 @@ def _data_set(job: Job, options: dict[str, Any], sites: tuple[str, ...]) -> str:
     held = str(read_partition(options["sites_folder"])["data_set"])
     if held != (asked or held) or held not in job.data_sets:
         wanted = asked or " or ".join(job.data_sets)
-        raise UsageError(
-            f"{options['sites_folder']} holds images of {held}, and this run is for {wanted}: give other --sites, or "
-            "another job"
-        )
+        what = "leave --data-set out" if held in job.data_sets else "give other --sites, or take another job"
+        raise UsageError(f"{options['sites_folder']} holds images of {held}, and this run is for {wanted}: {what}")
     return held
 
 

@@ -45,8 +45,8 @@ def start_network(
     kits = provision(network, project, port, poc)
     if astray := [name for name in hospitals if not (kits / name).is_dir()]:
         raise FedwardError(
-            f"{project} defines no {', '.join(astray)}, which {sites_folder} holds: give --sites with fewer hospitals, "
-            f"or a project file with more; remove {network} first"
+            f"the kits in {kits} have none of {', '.join(astray)}, which {sites_folder} holds: give --sites with fewer "
+            f"hospitals{'' if poc else ', or make another network: --network OTHER --project FILE'}"
         )
     check_port_free(kits)
     fill_in(kits, sites_folder, hospitals, network, threads_per_site(len(hospitals)))
@@ -96,5 +96,5 @@ def _wait(network: Path, processes: Processes, hospitals: set[str]) -> None:
             time.sleep(ASK_SECONDS)
     missing = ", ".join(sorted(hospitals - seen)) if seen else reason
     raise FedwardError(
-        f"not connected after {CONNECT_SECONDS:.0f} s: {missing}; see console.txt of its kit below {network}"
+        f"not connected after {CONNECT_SECONDS:.0f} s: {missing}; see console.txt in the kits below {network}"
     )

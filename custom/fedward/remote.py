@@ -184,7 +184,8 @@ def follow(
             show_new(read_records(folder.rounds))  # the last ones came after the last question
     if folder is not None and (run := read_json(folder.run))["state"] != "finished":
         reason = (run.get("error") or {}).get("message", "no reason given")
-        raise FedwardError(f"job {job_id} {run['state']}: {reason}; submitted again, it goes on from its last round")
+        again = "; submitted again, it goes on from its last round" if run.get("rounds_done") else ""
+        raise FedwardError(f"job {job_id} {run['state']}: {reason}{again}")
 
 
 def fetch(connection: "Connection", job_id: str, meta: dict[str, Any], folder: RunFolder) -> None:
@@ -208,5 +209,5 @@ def find_run(download: Path) -> Path:
     """The run folder inside what FLARE's job download brought; FedwardError where there is none."""
     found = sorted(path.parent for path in download.rglob("run/run.json"))
     if not found:
-        raise FedwardError("its result holds no run folder: it ended before its first round, see the server's log")
+        raise FedwardError("see the server's log: it ended before its first round, or the server's process was killed")
     return found[0]

@@ -195,7 +195,7 @@ class RunSettings:
         _number("round_deadline", self.round_deadline, 1, LONGEST_ROUND, whole=False)
         _number("min_sites", self.quorum, 1)
         if self.quorum > len(self.sites):
-            raise UsageError(f"min_sites is {self.quorum} but only {len(self.sites)} sites take part: give less")
+            raise UsageError(f"min_sites is {self.quorum} but only {len(self.sites)} sites take part: give fewer")
         check_task(self)
         pixels = self.training.batch_size * self.preprocessing.image_size**2
         if pixels > LARGEST_BATCH_PIXELS:

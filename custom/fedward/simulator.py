@@ -71,7 +71,7 @@ def simulate(
         message = f"the simulator ended with exit code {process.poll()} before the run was over"
         _mark(folder, "failed", message)
     if state != "finished":
-        raise FedwardError(f"{message}\n(the simulator's log: {log_file}; the same command goes on with the run)")
+        raise FedwardError(f"{message}\n(the simulator's log: {log_file})")
 
 
 def _follow(
@@ -108,7 +108,7 @@ def _follow(
         elif state == "running" and idle > round_deadline + ROUND_GRACE:
             message = f"nothing has happened for {idle:.0f} s although a round ends after {round_deadline:g} s"
             _mark(folder, "failed", message)
-            raise FedwardError(f"{message}; the same command goes on. {log_file} ends with\n{_tail(log_file)}")
+            raise FedwardError(f"{message}; {log_file} ends with\n{_tail(log_file)}")
     for record in read_records(folder.rounds)[shown:]:
         on_record(record)
     if _state(folder)[0] is None:

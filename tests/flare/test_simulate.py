@@ -95,7 +95,7 @@ def test_what_the_command_started_ends_with_it_though_some_of_it_has_ended_by_it
     monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: children)
     ended = []
     monkeypatch.setattr(simulate.os, "_exit", ended.append)
-    simulate.end_with(parent=0)
+    simulate.end_with(parent=-1)
     children[1].wait(10)
     assert ended == [1]
 
@@ -107,7 +107,7 @@ def test_a_caller_that_had_ended_before_the_simulator_looked_is_missed(monkeypat
     monkeypatch.setattr(simulate.simulator_runner, "shlex", None)
     simulation = SimpleNamespace(run=lambda: 0 if exited.wait(20) else 1)
     monkeypatch.setattr(simulate, "WatchedSimulator", lambda *arguments, **options: simulation)
-    assert simulate.main("job", "workspace", "hospital-01", caller="0") == 0
+    assert simulate.main("job", "workspace", "hospital-01", caller="-1") == 0
 
 
 SITE_CLIENT = SimpleNamespace(client_name="hospital-01", token="token")

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import time
 
 import pytest
 from simulated_job import JOBS, Running
@@ -12,15 +13,18 @@ from fedward.rounds.run_folder import RunFolder, read_json
 from fedward.simulation import find_sites
 
 pytestmark = [pytest.mark.simulator]
+FIRST_ROUND = 240  # seconds
 
 
 def begun(place, command, folder) -> Running:
-    """The command after its first round. FLARE's own simulator may lose a site as it starts: then once more."""
-    running = place.command(*command)
-    try:
-        return running.until(lambda: read_records(folder.rounds))
-    except AssertionError:
-        return place.command(*command).until(lambda: read_records(folder.rounds))
+    """The command, under way. FLARE's own simulator may lose a site as it starts, and waits: then once more."""
+    running, limit = place.command(*command), time.monotonic() + FIRST_ROUND
+    while not read_records(folder.rounds) and running.process.poll() is None:
+        if time.monotonic() > limit:
+            running.end()
+            return place.command(*command)
+        time.sleep(0.2)
+    return running
 
 
 def run_ready_made(place, ten_sites, job) -> RunFolder:

@@ -181,10 +181,7 @@ def _show_job(console: Any, job: dict[str, Any], site: str, layers: bool) -> Non
         line = f"This site does not take the job: {job['features_refused']}."
         console.print(line, style="bold red", markup=False, soft_wrap=True)
     if job["takes_part"] and any(task["refused"] for task in job["tasks"]):
-        line = (
-            "The server refuses every result of this site: it takes all layers that are trained, and not all leave. "
-            "Let them leave in local/privacy.json, or stay out of the job."
-        )
+        line = "The server refuses every result of this site: it takes all layers that are trained, and not all leave."
         console.print(line, style="bold red", soft_wrap=True)
     if layers:
         train = job["tasks"][0]["layers"]

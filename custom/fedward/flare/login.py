@@ -43,8 +43,8 @@ def log_in(
             return result
         if isinstance(result, AuthenticationError | AuthorizationError):
             raise FedwardError(
-                f"the server refused {kit.name}, study {study!r}: {result}: name a --study that you are a member of, "
-                "or ask the project admin"
+                f"the server refused {kit.name}, study {study!r}: {result}: name a study that you are a member of, or "
+                "ask the project admin"
             ) from result
         reason = _reason(result)
         if not _no_answer(result):

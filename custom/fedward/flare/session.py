@@ -121,7 +121,7 @@ def _explained(what: str) -> Iterator[None]:
             f"{what}: the server did not answer. When it is there again, give the same command again"
         ) from error
     except JobNotFound as error:
-        raise NoSuchJob(f"{what}: {error}: give the id that its submission printed, and its --study") from error
+        raise NoSuchJob(f"{what}: {error}: look at the id that its submission printed, and at its study") from error
     except SessionClosed as error:  # a server that was started again knows no session
         raise FedwardError(f"{what}: {error}: give the same command again") from error
     except (InvalidJobDefinition, AuthorizationError) as error:

@@ -79,7 +79,8 @@ def provision(network: Path, project: Path, port: int | None, poc: bool = False)
     if done.returncode:
         shutil.rmtree(network / "workspace", ignore_errors=True)
         said = (done.stderr or done.stdout).strip()[-1500:]
-        raise FedwardError(f"provisioning failed: {said}\nCorrect {project}, then give the same command again")
+        correct = "" if project == PROJECT else f"\nWhere {project} is wrong, correct it, then try again"
+        raise FedwardError(f"provisioning failed: {said}{correct}")
     return kits_folder(network)
 
 

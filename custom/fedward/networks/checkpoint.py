@@ -60,16 +60,17 @@ def read_model(path: Path) -> tuple[Parameters, dict[str, Any]]:
             metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
             parameters = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise FedwardError(f"{path} is not a readable model file ({error}): copy it again, or give another") from error
+        raise FedwardError(f"{path} is not a readable model file ({error}): restore it from a copy") from error
     known = isinstance(metadata, dict) and isinstance(metadata.get("network_args"), dict) and "network" in metadata
     if not known:
         raise FedwardError(
-            f"{path} does not say which network it holds: it was not written by fedward; give the model of a run"
+            f"{path} does not say which network it holds: it was not written by fedward; take the model of a run"
         )
     expected = fingerprint(metadata["network"], metadata["network_args"], parameters)
     if metadata.get("fingerprint") != expected:
         raise FedwardError(
-            f"{path}: the weights do not belong to the network named in the file (fingerprint differs): copy it again"
+            f"{path}: the weights do not belong to the network named in the file (fingerprint differs): restore it "
+            "from a copy"
         )
     return parameters, metadata
 

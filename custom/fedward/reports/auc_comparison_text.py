@@ -72,7 +72,7 @@ def heading(comparison: AucComparison) -> str:
 
 
 def markdown(comparisons: list[AucComparison], chart: str | None = None) -> str:
-    """The tables of the best and the last model, by finding too, the chart's file, definitions and notes."""
+    """The tables of each comparison, by finding too, the chart's file, definitions and notes."""
     lines = ["# Comparison of classification runs", ""]
     for comparison in comparisons:
         lines += [f"## {heading(comparison).capitalize()}", ""]

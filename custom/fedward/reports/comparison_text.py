@@ -103,7 +103,7 @@ def heading(comparison: Comparison) -> str:
 
 
 def markdown(comparisons: list[Comparison]) -> str:
-    """The tables of the best and the last model, differences, definitions and notes."""
+    """The tables of each comparison, differences, definitions and notes."""
     lines = ["# Comparison of methods", ""]
     for comparison in comparisons:
         table = [row_cells(row) for row in comparison.rows] + missing_rows(comparison)

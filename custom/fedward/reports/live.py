@@ -60,7 +60,7 @@ class LiveTable:
             )
 
     def _warn(self, record: Record) -> None:
-        """One line a sentence, with all whose it is: ten hospitals often have the same to say."""
+        """One line for each new sentence, with every site that said it: ten hospitals often say the same."""
         news: dict[str, list[str]] = {}
         for warning in record.get("warnings") or ():
             site, message = str(warning.get("site") or "server"), str(warning.get("message"))

@@ -95,7 +95,7 @@ def notes_on_runs(runs: Sequence[Run]) -> list[str]:
     """What makes runs less comparable than they look, and what else their tables do not tell: for the reader."""
     notes = []
     if models_to_compare(runs) == ["best"]:
-        notes.append("The best model of each run is that of its last round: they are told once.")
+        notes.append("The best model of each run is that of its last round, so its tables are shown once.")
     unfinished = sorted(run.name for run in runs if run.info.get("state") != "finished")
     if unfinished:
         notes.append(f"Not finished: {', '.join(unfinished)}.")

@@ -105,9 +105,9 @@ def problem(run: Run) -> str:
     message = str(error.get("message") or "no reason was recorded").rstrip(".")
     site = f" at {error['site']}" if error.get("site") and str(error["site"]) not in message else ""
     if state == "failed":
-        return f"The run failed{site}: {message}. {done} The command that began it goes on from there."
+        return f"The run failed{site}: {message}. {done}"
     if state == "interrupted":
-        return f"The run was interrupted{site}: {message}. {done} The command that began it goes on from there."
+        return f"The run was interrupted{site}: {message}. {done}"
     return f"The run had not ended when this page was written. {done}"
 
 

@@ -67,7 +67,7 @@ def heading(comparison: StructuresComparison) -> str:
 
 
 def markdown(comparisons: list[StructuresComparison], picture: str | None = None) -> str:
-    """The tables of the best and the last model, the picture's file, notes and definitions."""
+    """The tables of each comparison, the picture's file, notes and definitions."""
     lines = ["# Comparison of segmentations into structures", ""]
     for comparison in comparisons:
         names, differences = structure_columns(comparison), difference_rows(comparison)

@@ -88,9 +88,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FedwardError(f"{path} is missing: restore it, or make it again") from None
+        raise FedwardError(f"{path} is missing: restore it from a copy, or begin anew") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FedwardError(f"{path} is not valid JSON ({error}): restore it, or make it again") from error
+        raise FedwardError(f"{path} is not valid JSON ({error}): restore it from a copy, or begin anew") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
