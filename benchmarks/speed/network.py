@@ -21,7 +21,8 @@ import click
 from rich.console import Console
 
 from fedward.kits.kit import open_kit
-from fedward.kits.one_machine import LEAD, PROJECT, Processes, free_port, memory_gib
+from fedward.kits.one_machine import LEAD, PROJECT, free_port
+from fedward.kits.processes import Processes, memory_gib
 from fedward.local_network import start_network
 from fedward.machine import machine, versions
 from fedward.remote import run_on_network

@@ -7,15 +7,8 @@ from pathlib import Path
 
 from fedward.errors import FedwardError
 from fedward.kits.kit import open_kit
-from fedward.kits.one_machine import (
-    ADMIN,
-    Processes,
-    check_port_free,
-    fill_in,
-    name_people,
-    provision,
-    server_kit,
-)
+from fedward.kits.one_machine import ADMIN, check_port_free, fill_in, name_people, provision, server_kit
+from fedward.kits.processes import Processes
 from fedward.simulation import threads_per_site
 
 CONNECT_SECONDS = 180.0

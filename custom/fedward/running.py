@@ -78,7 +78,8 @@ def run_in_poc(
     the folder for its logs.
     """
     from fedward.kits.kit import open_kit
-    from fedward.kits.one_machine import PROJECT, Processes, free_port, leads
+    from fedward.kits.one_machine import PROJECT, free_port, leads
+    from fedward.kits.processes import Processes
     from fedward.local_network import start_network
 
     check_apart(folder.root, sites_folder)

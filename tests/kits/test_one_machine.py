@@ -14,16 +14,8 @@ from click.testing import CliRunner
 
 from fedward.cli import cli
 from fedward.errors import FedwardError, UsageError
-from fedward.kits.one_machine import (
-    PROJECT,
-    Processes,
-    check_place,
-    check_port_free,
-    fill_in,
-    free_port,
-    kits_folder,
-    provision,
-)
+from fedward.kits.one_machine import PROJECT, check_place, check_port_free, fill_in, free_port, kits_folder, provision
+from fedward.kits.processes import Processes
 from fedward.rounds.run_folder import read_json, write_json
 from fedward.site_config import read_site_config
 

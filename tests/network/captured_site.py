@@ -15,7 +15,8 @@ from real_network import PROJECT, Network
 
 from fedward.kits.leaving_list import Rules
 from fedward.kits.leaving_plan import scope_of
-from fedward.kits.one_machine import Processes, fill_in, provision
+from fedward.kits.one_machine import fill_in, provision
+from fedward.kits.processes import Processes
 from fedward.local_network import start_network
 from fedward.rounds.run_folder import read_json
 

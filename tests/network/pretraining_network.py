@@ -15,7 +15,8 @@ from small_network import until
 
 from fedward.cli import cli
 from fedward.cli import run as run_command
-from fedward.kits.one_machine import Processes, fill_in
+from fedward.kits.one_machine import fill_in
+from fedward.kits.processes import Processes
 from fedward.rounds.record import Record, read_records
 from fedward.rounds.run_folder import RunFolder
 from fedward.simulation import COORDINATOR

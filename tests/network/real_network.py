@@ -16,7 +16,8 @@ import psutil
 from fedward.errors import FedwardError
 from fedward.flare.session import connect, status
 from fedward.kits.kit import Kit, open_kit
-from fedward.kits.one_machine import Processes, free_port, kits_folder, memory_gib, server_kit
+from fedward.kits.one_machine import free_port, kits_folder, server_kit
+from fedward.kits.processes import Processes, memory_gib
 from processes import stop
 
 PROJECT = Path(__file__).parents[2] / "provisioning" / "one_machine.yml"

@@ -13,7 +13,7 @@ import pytest
 from attacker import edit, session, signed, until, upload, zipped
 from real_network import STUDY
 
-from fedward.kits.one_machine import memory_gib
+from fedward.kits.processes import memory_gib
 
 SERVER, CLIENT = "app/config/config_fed_server.json", "app/config/config_fed_client.json"
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from real_network import JOB, LEAD, STUDY, TINY, PeakMemory, command, fedward
 
-from fedward.kits.one_machine import memory_gib
+from fedward.kits.processes import memory_gib
 from fedward.networks.checkpoint import read_model
 from fedward.rounds.record import read_records
 from fedward.rounds.run_folder import RunFolder, read_json

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fedward.kits.one_machine import Processes
+    from fedward.kits.processes import Processes
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -65,7 +65,8 @@ def start(context: click.Context, network: Path, sites: Path | None, project: Pa
 @network_option
 def stop(network: Path) -> None:
     """End what `start` started, and nothing else."""
-    from fedward.kits.one_machine import Processes, kits_folder
+    from fedward.kits.one_machine import kits_folder
+    from fedward.kits.processes import Processes
 
     processes = Processes(network)
     if not processes.entries:
@@ -78,7 +79,8 @@ def stop(network: Path) -> None:
 @network_option
 def status(network: Path) -> None:
     """Which kits run, and which hospitals the server sees."""
-    from fedward.kits.one_machine import Processes, kits_folder
+    from fedward.kits.one_machine import kits_folder
+    from fedward.kits.processes import Processes
 
     kits_folder(network)
     if not Processes(network).alive():
@@ -106,7 +108,8 @@ def _show(network: Path, processes: "Processes") -> None:
     from fedward.flare.login import CONNECT_SECONDS
     from fedward.flare.session import connect
     from fedward.kits.kit import open_kit
-    from fedward.kits.one_machine import ADMIN, kits_folder, memory_gib
+    from fedward.kits.one_machine import ADMIN, kits_folder
+    from fedward.kits.processes import memory_gib
 
     alive = processes.alive()
     try:

@@ -1,4 +1,4 @@
-"""A whole network on one machine: provision, start every kit's own start.sh, stop exactly what was started.
+"""A whole network on one machine: provisioned, each kit filled in, ports found. What runs of it: `processes.py`.
 
 NETWORK/project.yml              the project file as used here, with its ports
 NETWORK/workspace/               what `nvflare provision` made: kits and the certificate authority's state
@@ -6,7 +6,6 @@ NETWORK/runs/                    the server's run folders
 NETWORK/processes.json           what is running: name, pid and the time it was created
 """
 
-import contextlib
 import os
 import random
 import shlex
@@ -14,26 +13,22 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from fedward.errors import FedwardError, UsageError
 from fedward.kits.kit import open_kit
 from fedward.kits.leaving_policy import agree_to_features
-from fedward.kits.lock import BOOT_ID
-from fedward.rounds.run_folder import read_json, write_bytes, write_json
+from fedward.rounds.run_folder import write_bytes
 from fedward.simulation import CACHE, registered_weights, server_validation, site_data_sets
 
 PROJECT = Path(__file__).parents[1] / "one_machine.yml"  # that of provisioning/
 LEAD, ADMIN = "lead", "project_admin"
 TEMPLATE_DATA = {"/data/lgg", "/data/images"}  # what the kits' fedward.yml says before anybody fills it in
 PROVISION_SECONDS = 300.0
-STOP_SECONDS = 10.0
-TAIL = 12
 OURS = {"phantoms", "sites", "workspace", "project.yml", "processes.json", "runs", LEAD, ADMIN, ".nvflare"}
 
 
@@ -159,84 +154,6 @@ def _write_site(kit: Path, values: dict[str, Any], environment: str) -> None:
     write_bytes(kit / "local" / "environment.sh", environment.encode())
 
 
-class Processes:
-    """The started kits, kept in a file so that another command can stop them."""
-
-    def __init__(self, network: Path):
-        self.file = network / "processes.json"
-        self.entries: list[dict[str, Any]] = read_json(self.file) if self.file.is_file() else []
-
-    def start(self, kit: Path) -> None:
-        """Run the kit's start.sh in the foreground mode, in a session of its own, its output in KIT/console.txt."""
-        with (kit / "console.txt").open("wb") as console:
-            process = subprocess.Popen(
-                [str(kit / "startup" / "start.sh"), "--once"],
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        with contextlib.suppress(psutil.NoSuchProcess):
-            birth = _birth(psutil.Process(process.pid))
-            self.entries.append({"name": kit.name, "kit": str(kit), "pid": process.pid, "created": birth})
-        write_json(self.file, self.entries)
-
-    def alive(self) -> dict[str, psutil.Process]:
-        """The started processes that still run, by name."""
-        return {entry["name"]: process for entry in self.entries if (process := _same(entry)) is not None}
-
-    def dead(self) -> list[str]:
-        """A line for each started kit that ended by itself, with the end of what it printed."""
-        gone = [entry for entry in self.entries if _same(entry) is None]
-        consoles = [(entry["name"], Path(entry["kit"]) / "console.txt") for entry in gone]
-        return [f"{name} ended, see {console}: {tail(console)}" for name, console in consoles]
-
-    def stop(self) -> list[str]:
-        """End what was started, with its job processes, and nothing else; returns the names."""
-        family = [member for process in self.alive().values() for member in _family(process)]
-        names = sorted(self.alive())
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.terminate()
-        _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
-        for member in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(left, timeout=STOP_SECONDS)
-        self.entries = []
-        self.file.unlink(missing_ok=True)
-        return names
-
-
-def _same(entry: dict[str, Any]) -> psutil.Process | None:
-    """The process of `entry` where it lives: the number alone could be another's by now."""
-    try:
-        process = psutil.Process(entry["pid"])
-        same = _birth(process) == entry["created"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return None
-    return process if same else None
-
-
-def _birth(process: psutil.Process) -> str:
-    """What no other process on this machine has: when it began, in a way that setting the clock does not change."""
-    if not psutil.LINUX:
-        return f"{process.create_time():.1f}"
-    boot = BOOT_ID.read_text().strip() if BOOT_ID.exists() else "the machine"
-    return f"{process.create_time() - psutil.boot_time():.1f} s after the start of {boot}"
-
-
-def _family(process: psutil.Process) -> Iterator[psutil.Process]:
-    yield process
-    with contextlib.suppress(psutil.NoSuchProcess):
-        yield from process.children(recursive=True)
-
-
-def tail(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    return "\n".join(lines[-TAIL:])
-
-
 def name_people(network: Path, kits: Path) -> None:
     """Short names of the kits of leads and administrators: NETWORK/lead, NETWORK/lead-cxr, NETWORK/project_admin."""
     users = open_kit(server_kit(kits)).network.users
@@ -293,13 +210,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def memory_gib(processes: Iterable[psutil.Process]) -> float:
-    """Resident memory of the processes and their children, GiB."""
-    total = 0
-    for process in processes:
-        for member in _family(process):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += member.memory_info().rss
-    return total / 2**30
